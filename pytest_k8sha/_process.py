@@ -1,0 +1,222 @@
+"""The only module that starts programs, and the only one that ends them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess  # noqa: TID251 - this is the one place
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_k8sha import _clock
+from pytest_k8sha.errors import ProgramFailed, ProgramUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Completed:
+    """How a program ended. A negative ``code`` is the signal that ended it."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class ProcessId:
+    """A process that cannot be mistaken for a later one with the same number.
+
+    ``created`` is in seconds since the epoch, as the kernel tells it; two processes with one pid differ in it.
+    """
+
+    pid: int
+    created: float
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessId | None:
+        """The identity of a running process; None when there is none (a zombie is none)."""
+        import psutil
+
+        try:
+            process = psutil.Process(pid)
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return None
+            return cls(pid, process.create_time())
+        except psutil.NoSuchProcess:
+            return None
+
+    @classmethod
+    def own(cls) -> ProcessId:
+        identity = cls.of(os.getpid())
+        assert identity is not None  # noqa: S101 - this process runs
+        return identity
+
+    @property
+    def alive(self) -> bool:
+        other = ProcessId.of(self.pid)
+        # psutil's creation time may move by a clock tick between boots of the clock; pids are not reused that fast.
+        return other is not None and abs(other.created - self.created) < 1.0
+
+    def signal(self, number: int) -> bool:
+        """Sends a signal if the process is still the same one; true when it was sent."""
+        if not self.alive:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+            return True
+        return False
+
+    def end(self, grace: float) -> bool:
+        """SIGTERM, SIGKILL after ``grace`` seconds; true when the process is gone."""
+        if self.signal(signal.SIGTERM) and not self.wait(grace):
+            self.signal(signal.SIGKILL)
+        return self.wait(5.0)
+
+    def wait(self, seconds: float) -> bool:
+        """Waits for the end of a process that need not be a child; true when it is gone."""
+        deadline = _clock.Deadline(seconds)
+        while self.alive:
+            if deadline.passed:
+                return False
+            _clock.pause(0.02)
+        return True
+
+
+class Program:
+    """A program that this process started and that still runs, or has ended."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], name: str) -> None:
+        self._popen = popen
+        self.name = name
+        self.id = ProcessId.of(popen.pid) or ProcessId(popen.pid, _clock.epoch())
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def code(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+        return self._popen.poll()
+
+    def signal(self, number: int) -> None:
+        if self.code is None:
+            self._popen.send_signal(number)
+
+    def wait(self, seconds: float) -> int | None:
+        """The exit code, or None when it still runs after ``seconds``."""
+        try:
+            return self._popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def end(self, grace: float) -> int | None:
+        """SIGTERM (and SIGCONT, should it be stopped), SIGKILL after ``grace`` seconds; the exit code."""
+        self.signal(signal.SIGTERM)
+        self.signal(signal.SIGCONT)
+        if self.wait(grace) is None:
+            self.signal(signal.SIGKILL)
+        return self.wait(5.0)
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)  # loaded before the fork: nothing may be imported after it
+
+    def arrange() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+    return arrange
+
+
+def start(
+    argv: Sequence[str | Path],
+    *,
+    log: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    die_with_parent: bool = False,
+    detached: bool = False,
+) -> Program:
+    """Starts a program in the background; both its outputs are appended to ``log``.
+
+    ``die_with_parent``: the kernel kills it when the calling *thread* ends (Linux only), so call it from a thread that
+    lives as long as the process. ``detached``: a session of its own, out of reach of the terminal's Ctrl-C.
+    Raises `ProgramUnavailable` when there is no such program.
+    """
+    words = [str(word) for word in argv]
+    with contextlib.ExitStack() as stack:
+        out: Any = stack.enter_context(log.open("ab")) if log else subprocess.DEVNULL
+        try:
+            popen = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=dict(env) if env is not None else None,
+                cwd=cwd,
+                start_new_session=detached,
+                preexec_fn=_die_with_parent() if die_with_parent else None,
+            )
+        except OSError as error:
+            raise ProgramUnavailable(
+                f"{words[0]} could not be started ({error.strerror})", remedy="see `k8sha doctor`"
+            ) from error
+    return Program(popen, words[0])
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    timeout: float,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: bytes | None = None,
+    check: bool = True,
+) -> Completed:
+    """Runs a program to its end and returns its outputs as text. ``timeout`` is in seconds.
+
+    Raises `ProgramFailed` when it does not end in time or, with ``check``, when its exit code is not 0, and
+    `ProgramUnavailable` when there is no such program.
+    """
+    words = [str(word) for word in argv]
+    try:
+        done = subprocess.run(
+            words,
+            input=stdin or b"",
+            capture_output=True,
+            timeout=timeout,
+            env=dict(env) if env is not None else None,
+            cwd=cwd,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ProgramFailed(f"{words[0]} did not end within {timeout:g} s", value=" ".join(words)) from error
+    except OSError as error:
+        raise ProgramUnavailable(f"{words[0]} could not be started ({error.strerror})") from error
+    result = Completed(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+    if check and result.code != 0:
+        raise ProgramFailed(f"{words[0]} ended with {result.code}: {result.stderr.strip()[-2000:]}")
+    return result
+
+
+def interactive(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> int:
+    """Runs a program on this process's own terminal and returns its exit code.
+
+    A Ctrl-C reaches the program as well; this waits for its end, so that its teardown is not cut short.
+    """
+    popen = subprocess.Popen([str(word) for word in argv], env=dict(env) if env is not None else None, cwd=cwd)
+    while True:
+        try:
+            return popen.wait()
+        except KeyboardInterrupt:
+            continue

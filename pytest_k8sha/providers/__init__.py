@@ -1,0 +1,1 @@
+"""How clusters come to be: one folder or module for each provider, behind one small Protocol (`base.Provider`)."""

@@ -1,0 +1,142 @@
+"""What a provider is: the Protocol, and the state of a cluster as it lies on the disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pytest_k8sha.errors import EnvironmentFailure
+from pytest_k8sha.model import Impact
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from pytest_k8sha._process import ProcessId
+    from pytest_k8sha.safety.journal import Journal
+
+Progress = Callable[[str], None]
+"""Called with one short sentence whenever something that may last begins."""
+
+STATE_FILE = "cluster.json"
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """A cluster that exists: all that another process needs to use it, kept as ``cluster.json`` in its folder.
+
+    ``made`` tells whether this project created the cluster and may delete it. ``ceiling`` is the provider's default;
+    a fleet may lower it, and raise it only for a context that the user allowed by name.
+    """
+
+    name: str
+    provider: str
+    place: str
+    kubeconfig: str
+    context: str = ""
+    made: bool = False
+    ceiling: Impact = Impact.OBSERVE
+    options: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    """What the provider itself wants to find again; no other module reads it."""
+
+    def save(self) -> None:
+        """Writes ``cluster.json`` in one step, readable by this user only."""
+        path = Path(self.place) / STATE_FILE
+        text = json.dumps({**asdict(self), "ceiling": str(self.ceiling)}, indent=1)
+        part = path.with_suffix(".part")
+        part.touch(mode=0o600)
+        part.write_text(text)
+        part.replace(path)
+
+    @classmethod
+    def load(cls, place: Path) -> ClusterState:
+        """Raises `EnvironmentFailure` when the folder holds no cluster."""
+        path = place / STATE_FILE
+        try:
+            data = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise EnvironmentFailure(f"no cluster is described by {path} ({error})") from error
+        return cls(**{**data, "ceiling": Impact.parse(data["ceiling"])})
+
+
+@dataclass(frozen=True)
+class Request:
+    """An order for one cluster. ``place`` is an existing empty folder, mode 0700, that the cluster may fill.
+
+    ``owner`` is the process whose end must end the cluster; None for a cluster that is to stay (`k8sha up`).
+    """
+
+    name: str
+    argument: str | None
+    options: BaseModel
+    place: Path
+    journal: Journal
+    progress: Progress
+    owner: ProcessId | None
+
+
+class Faults(Protocol):
+    """The faults that a provider can inject into a cluster. Each is journalled by its caller and taken back by
+    `heal`, which is idempotent and knows nothing but the cluster."""
+
+    def stop_heartbeat(self, node: str) -> None:
+        """The node stops reporting, as if it had lost power."""
+
+    def resume_heartbeat(self, node: str) -> None: ...
+
+    def stop(self, component: str, member: int = 0) -> None:
+        """Ends a control-plane program (``etcd``, ``kube-apiserver``, ``kube-controller-manager``,
+        ``kube-scheduler``) of one member and keeps it down."""
+
+    def kill(self, component: str, member: int = 0) -> None:
+        """As `stop`, by SIGKILL."""
+
+    def start(self, component: str, member: int = 0) -> None: ...
+
+    def freeze(self, component: str, member: int = 0) -> None:
+        """SIGSTOP: it holds its connections and answers nothing."""
+
+    def thaw(self, component: str, member: int = 0) -> None: ...
+
+    def heal(self) -> None:
+        """Takes back every fault of this cluster."""
+
+
+class Issuer(Protocol):
+    """Makes client certificates that a cluster trusts, without asking the cluster."""
+
+    def issue(self, user: str, groups: tuple[str, ...]) -> tuple[str, str]:
+        """A certificate and its private key, both PEM, for the user (CN) in the groups (O), valid for a day."""
+
+
+class Provider(Protocol):
+    """How clusters of one sort are made. Stateless: everything known about a cluster is in its `ClusterState`."""
+
+    name: str
+    options: type[BaseModel]
+    """The keys that ``--k8sha-cluster NAME=PROVIDER,key=value`` and a fleet file may set, with defaults."""
+
+    def create(self, request: Request) -> ClusterState:
+        """Makes the cluster and returns when its API is ready. Journals each process before it starts.
+
+        Raises `StartFailed`, `ProgramUnavailable` and other `EnvironmentFailure`; what was begun is taken down again.
+        """
+
+    def delete(self, state: ClusterState) -> None:
+        """Takes the cluster down; idempotent. Does nothing to a cluster that was not made by this project."""
+
+    def alive(self, state: ClusterState) -> bool:
+        """Whether the cluster's processes or containers are there; no request is sent."""
+
+    def capabilities(self, state: ClusterState) -> Mapping[str, str]:
+        """What the provider knows without asking the API: capability → how it is known."""
+
+    def logs(self, state: ClusterState) -> Mapping[str, Path]:
+        """Log files by a short name."""
+
+    def faults(self, state: ClusterState) -> Faults | None: ...
+
+    def issuer(self, state: ClusterState) -> Issuer | None: ...

@@ -1,0 +1,1 @@
+"""What keeps a cluster safe from its tester: the impact guard and the journal."""
