@@ -1,0 +1,1 @@
+"""Speaking to Kubernetes: a raw-JSON client, discovery, resources, watches, manifests. Imported on first use only."""

@@ -1,0 +1,290 @@
+"""The only module that sends requests to Kubernetes: raw JSON over the connection pool of ``kubernetes.client``.
+
+The typed models are never used: they cost seconds on large lists and refuse what real servers send. Hidden retries are
+off, since a retry would turn an outage into a success. Works with the client's releases 36 and 37.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import urllib3
+
+from pytest_k8sha import __version__, _clock
+from pytest_k8sha.errors import ApiError, RequestError, TransportError
+from pytest_k8sha.kube.discovery import Discovery
+from pytest_k8sha.kube.resources import Resource
+from pytest_k8sha.model import nonce
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from kubernetes.client import ApiClient
+
+    from pytest_k8sha.safety.guard import Guard
+
+TIMEOUT = 30.0
+"""Seconds for one request, unless told otherwise."""
+
+CONNECT_TIMEOUT = 5.0
+
+_CONTENT_TYPES = {"PATCH": "application/merge-patch+json"}
+
+
+class Client:
+    """Requests to one cluster as one identity. Usable from several threads; each has connections of its own.
+
+    ``make`` builds an ``ApiClient``; ``private`` is a folder (0700) for keys that must be files; ``headers`` are added
+    to each request.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], ApiClient],
+        *,
+        guard: Guard,
+        private: Path,
+        headers: Mapping[str, str] | None = None,
+        who: str = "",
+        discovery: Discovery | None = None,
+    ) -> None:
+        self._make = make
+        self._local = threading.local()
+        self.guard = guard
+        self._private = private
+        self._headers = {"User-Agent": f"pytest-k8sha/{__version__} (run {guard.run.id})", **(headers or {})}
+        self.who = who
+        self._discovery = discovery
+        if guard.look is None:
+            guard.look = self._look
+
+    @property
+    def discovery(self) -> Discovery:
+        """What the server offers; read once, shared by every identity."""
+        if self._discovery is None:
+            self._discovery = Discovery(self)
+        return self._discovery
+
+    @property
+    def api_client(self) -> ApiClient:
+        """This thread's ``ApiClient``."""
+        if not hasattr(self._local, "client"):
+            self._local.client = self._make()
+        client: ApiClient = self._local.client
+        return client
+
+    @property
+    def server(self) -> str:
+        """The URL of the API server."""
+        return str(self.api_client.configuration.host)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        content_type: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Any:
+        """Sends one request, once, and returns the parsed JSON (text where the answer is not JSON).
+
+        Raises `ApiError` for a status of 400 or more, `TransportError` when no usable answer came, and `ImpactRefused`
+        when the request is above the cluster's ceiling.
+        """
+        ticket = self.guard.admit(method, path, query, body)
+        try:
+            response = self._send(method, path, query, ticket.body, content_type, headers, timeout, stream=False)
+            answer = self._decode(method, path, response)
+        except ApiError as error:
+            # A 5xx may come after the object was stored; only a refusal says that nothing was made.
+            self.guard.settle(ticket, method, path, None, refused=400 <= error.status < 500)
+            raise
+        self.guard.settle(ticket, method, path, answer, refused=False)
+        return answer
+
+    def get(self, path: str, **query: Any) -> Any:
+        """GET as parsed JSON or text."""
+        return self.request("GET", path, query=query or None)
+
+    def stream(self, path: str, *, query: Mapping[str, Any], timeout: float) -> Iterator[bytes]:
+        """The lines of a GET that does not end by itself, such as a watch. ``timeout`` is the longest silence."""
+        self.guard.admit("GET", path, query, None)
+        response = self._send("GET", path, query, None, None, None, timeout, stream=True)
+        if response.status >= 400:
+            self._decode("GET", path, response)
+        rest = b""
+        try:
+            for chunk in response.stream(amt=None):
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from filter(None, lines)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise _transport(error, "GET", path) from error
+        finally:
+            response.close()
+        if rest.strip():
+            raise TransportError("truncated", method="GET", path=path, cause="the last event was cut short")
+
+    def resource(self, api_version: str, kind: str) -> Resource:
+        """The operations on one kind, as the server's discovery describes it."""
+        return Resource(self, self.discovery.find(api_version, kind))
+
+    def impersonate(
+        self,
+        user: str,
+        groups: tuple[str, ...] = (),
+        uid: str = "",
+        extra: Mapping[str, str] | None = None,
+    ) -> Client:
+        """The same connection, acting as somebody else; the server must allow this identity to impersonate."""
+        from urllib3 import HTTPHeaderDict
+
+        headers = HTTPHeaderDict(self._headers)
+        if user:
+            headers["Impersonate-User"] = user
+        for group in groups:
+            headers.add("Impersonate-Group", group)
+        if uid:
+            headers["Impersonate-Uid"] = uid
+        for key, value in (extra or {}).items():
+            headers.add(f"Impersonate-Extra-{key}", value)
+        return self._derive(self._make, headers, who=user)
+
+    def with_token(self, token: str, *, who: str) -> Client:
+        """The same server with a bearer token instead of this identity's credentials."""
+        return self._derive(
+            lambda: self._anonymous(api_key={"authorization": f"Bearer {token}", "BearerToken": f"Bearer {token}"}),
+            None,
+            who=who,
+        )
+
+    def with_certificate(self, certificate: str, key: str, *, who: str) -> Client:
+        """The same server with a client certificate (both PEM). They are kept in the run's private folder."""
+        base = self._private / nonce("identity")
+        paths = {}
+        for suffix, text in (("crt", certificate), ("key", key)):
+            path = base.with_suffix(f".{suffix}")
+            path.touch(mode=0o600)
+            path.write_text(text)
+            paths[suffix] = str(path)
+        return self._derive(lambda: self._anonymous(cert_file=paths["crt"], key_file=paths["key"]), None, who=who)
+
+    def anonymous(self) -> Client:
+        """The same server without any credentials."""
+        return self._derive(self._anonymous, None, who="system:anonymous")
+
+    def _derive(self, make: Callable[[], ApiClient], headers: Mapping[str, str] | None, *, who: str) -> Client:
+        return Client(make, guard=self.guard, private=self._private, headers=headers, who=who, discovery=self.discovery)
+
+    def _anonymous(self, **credentials: Any) -> ApiClient:
+        from kubernetes.client import ApiClient, Configuration
+
+        old = self.api_client.configuration
+        new = Configuration(host=old.host)
+        for name in ("ssl_ca_cert", "ca_cert_data", "verify_ssl", "tls_server_name", "assert_hostname", "proxy"):
+            if hasattr(old, name):
+                setattr(new, name, getattr(old, name))
+        new.retries = False
+        new.connection_pool_maxsize = old.connection_pool_maxsize
+        for name, value in credentials.items():
+            setattr(new, name, value)
+        return ApiClient(configuration=new)
+
+    def _look(self, namespace: str) -> Mapping[str, Any] | None:
+        try:
+            found: Mapping[str, Any] = self.get(f"/api/v1/namespaces/{namespace}")
+        except RequestError:
+            return None
+        return found
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None,
+        body: Any,
+        content_type: str | None,
+        headers: Mapping[str, str] | None,
+        timeout: float,
+        *,
+        stream: bool,
+    ) -> urllib3.BaseHTTPResponse:
+        client = self.api_client
+        sent: Any = urllib3.HTTPHeaderDict(self._headers)
+        sent["Accept"] = "application/json"
+        for setting in client.configuration.auth_settings().values():
+            if setting.get("in") == "header" and setting.get("value"):
+                sent[setting["key"]] = setting["value"]
+        for key, value in (headers or {}).items():
+            sent[key] = value
+        data = None
+        if body is not None:
+            sent["Content-Type"] = content_type or _CONTENT_TYPES.get(method, "application/json")
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        pairs = [(k, str(v).lower() if isinstance(v, bool) else v) for k, v in (query or {}).items() if v is not None]
+        url = f"{client.configuration.host.rstrip('/')}{path}" + (f"?{urlencode(pairs, doseq=True)}" if pairs else "")
+        deadline = _clock.Deadline(timeout)
+        try:
+            response: urllib3.BaseHTTPResponse = client.rest_client.pool_manager.request(
+                method,
+                url,
+                body=data,
+                headers=sent,
+                timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT, deadline.seconds), read=timeout),
+                retries=False,
+                redirect=False,
+                preload_content=not stream,
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise _transport(error, method, path) from error
+        return response
+
+    @staticmethod
+    def _decode(method: str, path: str, response: urllib3.BaseHTTPResponse) -> Any:
+        raw = response.data
+        parsed: Any = raw.decode("utf-8", "replace")
+        if "json" in response.headers.get("Content-Type", ""):
+            try:
+                parsed = json.loads(raw)
+            except ValueError as error:
+                raise TransportError("truncated", method=method, path=path, cause=str(error)) from error
+        if response.status < 400:
+            return parsed
+        status: dict[str, Any] = parsed if isinstance(parsed, dict) else {"message": str(parsed)[:2000]}
+        after = response.headers.get("Retry-After", "")
+        raise ApiError(
+            response.status,
+            method=method,
+            path=path,
+            reason=status.get("reason") or response.reason or "",
+            message=status.get("message", ""),
+            details=status.get("details"),
+            retry_after=float(after) if after.isdigit() else None,
+        )
+
+
+def _transport(error: Exception, method: str, path: str) -> TransportError:
+    """Sorts what urllib3 and the socket say into the kinds of `TransportError`."""
+    from urllib3 import exceptions as known
+
+    text = str(error)
+    cause = error.args[-1] if error.args else None
+    kind = "other"
+    if isinstance(error, (known.SSLError, ssl.SSLError)):
+        kind = "tls"
+    elif isinstance(error, (known.ConnectTimeoutError, known.ReadTimeoutError, TimeoutError)):
+        kind = "timeout"
+    elif isinstance(error, (known.NewConnectionError, ConnectionRefusedError)):
+        kind = "refused"
+    elif isinstance(error, known.IncompleteRead) or "IncompleteRead" in text:
+        kind = "truncated"
+    elif isinstance(error, (known.ProtocolError, ConnectionError)) or isinstance(cause, ConnectionError):
+        kind = "reset"
+    return TransportError(kind, method=method, path=path, cause=text)

@@ -1,0 +1,178 @@
+"""Reading manifests: strict YAML, every mistake with path, line and field, placeholders filled in values only."""
+
+from __future__ import annotations
+
+import string
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from pytest_k8sha.errors import FileProblem, FileProblems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+Manifest = dict[str, Any]
+
+ORDER = (
+    "CustomResourceDefinition",
+    "Namespace",
+    "PriorityClass",
+    "StorageClass",
+    "ServiceAccount",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+    "ResourceQuota",
+    "LimitRange",
+    "NetworkPolicy",
+    "Role",
+    "RoleBinding",
+    "Secret",
+    "ConfigMap",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "Service",
+)
+"""What others depend on goes first; a kind that is not listed goes last, in file order."""
+
+
+class StrictLoader(yaml.SafeLoader):
+    """As YAML's safe loader, but a key that is given twice is an error, and lines are remembered."""
+
+    def __init__(self, stream: Any, path: str, problems: list[FileProblem]) -> None:
+        super().__init__(stream)
+        self.path = path
+        self.problems = problems
+        self.lines: dict[int, dict[Any, int]] = {}
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        seen: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if key in seen:
+                message = f"this key is given twice (first on line {seen[key]})"
+                self.problems.append(FileProblem(self.path, line, str(key), message))
+            seen.setdefault(key, line)
+        result: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        self.lines[id(result)] = seen
+        return result
+
+
+StrictLoader.add_constructor(
+    "tag:yaml.org,2002:map",
+    lambda loader, node: loader.construct_mapping(node, deep=True),
+)
+
+
+def parse(text: str, path: str, problems: list[FileProblem]) -> list[tuple[Any, dict[int, dict[Any, int]]]]:
+    """The documents of a YAML text, each with the lines of its keys by ``id`` of the mapping. Adds to ``problems``."""
+    documents: list[tuple[Any, dict[int, dict[Any, int]]]] = []
+    loader = StrictLoader(text, path, problems)
+    try:
+        while loader.check_data():  # type: ignore[no-untyped-call]
+            documents.append((loader.get_data(), loader.lines))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        message = getattr(error, "problem", None) or str(error)
+        problems.append(FileProblem(path, mark.line + 1 if mark else 0, "", f"is not YAML: {message}"))
+    finally:
+        loader.dispose()
+    return documents
+
+
+def line_of(lines: Mapping[int, Mapping[Any, int]], document: Any, field: Iterable[Any]) -> int:
+    """The line of a field, given as its path of keys and indexes; that of the nearest parent where it is absent."""
+    line, here = 0, document
+    for step in field:
+        line = (lines.get(id(here)) or {}).get(step, line)
+        try:
+            here = here[step]
+        except (KeyError, IndexError, TypeError):
+            break
+    return line
+
+
+def load(paths: Iterable[Path], values: Mapping[str, str] | None = None) -> list[Manifest]:
+    """All objects of the files and folders (``*.yaml``, ``*.yml``), in the order in which they can be applied.
+
+    ``values`` fill ``${name}`` inside string values and keys, never in the YAML text, so that a value cannot become
+    structure. Raises `FileProblems` with every mistake of every file.
+    """
+    problems: list[FileProblem] = []
+    objects: list[Manifest] = []
+    for path in _files(paths, problems):
+        try:
+            text = path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(FileProblem(str(path), 0, "", f"cannot be read ({error})"))
+            continue
+        for document, lines in parse(text, str(path), problems):
+            if document is None:
+                continue
+            members = document.get("items", []) if _is_list(document) else [document]
+            for member in members:
+                problems += _mistakes(member, lines, str(path))
+                try:
+                    objects.append(fill(member, values or {}))
+                except KeyError as error:
+                    problems.append(FileProblem(str(path), 0, f"${{{error.args[0]}}}", "no value is known for it"))
+    if problems:
+        raise FileProblems(problems)
+    return in_order(objects)
+
+
+def in_order(objects: Iterable[Manifest]) -> list[Manifest]:
+    """The objects sorted so that each comes after what it needs (stable)."""
+    rank = {kind: index for index, kind in enumerate(ORDER)}
+    return sorted(objects, key=lambda o: rank.get(o.get("kind", ""), len(ORDER)))
+
+
+def fill(value: Any, values: Mapping[str, str]) -> Any:
+    """``value`` with ``${name}`` replaced in every string. Raises KeyError with a name that has no value."""
+    if isinstance(value, str):
+        return string.Template(value).substitute(values) if "${" in value else value
+    if isinstance(value, dict):
+        return {fill(k, values): fill(v, values) for k, v in value.items()}
+    if isinstance(value, list):
+        return [fill(item, values) for item in value]
+    return value
+
+
+def _is_list(document: Any) -> bool:
+    return isinstance(document, dict) and str(document.get("kind", "")).endswith("List") and "items" in document
+
+
+def _files(paths: Iterable[Path], problems: list[FileProblem]) -> list[Path]:
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found = sorted(p for p in path.rglob("*") if p.suffix in {".yaml", ".yml"})
+            if not found:
+                problems.append(FileProblem(str(path), 0, "", "holds no *.yaml file"))
+            files += found
+        elif path.is_file():
+            files.append(path)
+        else:
+            problems.append(FileProblem(str(path), 0, "", "does not exist"))
+    return files
+
+
+def _mistakes(member: Any, lines: Mapping[int, Mapping[Any, int]], path: str) -> list[FileProblem]:
+    if not isinstance(member, dict):
+        return [FileProblem(path, 0, "", f"an object is expected, not {type(member).__name__}")]
+    line = min((lines.get(id(member)) or {"": 0}).values())
+    found = [
+        FileProblem(path, line, name, "is missing or not a text")
+        for name in ("apiVersion", "kind")
+        if not isinstance(member.get(name), str)
+    ]
+    meta = member.get("metadata")
+    if not isinstance(meta, dict) or not (meta.get("name") or meta.get("generateName")):
+        found.append(FileProblem(path, line_of(lines, member, ["metadata"]) or line, "metadata.name", "is missing"))
+    return found
