@@ -54,6 +54,11 @@ class Discovery:
         self.unavailable: dict[str, str] = {}
         """Group versions that the server lists and could not describe, with its reason."""
 
+    def forget(self) -> None:
+        """The next look asks the server again: after a CustomResourceDefinition was applied."""
+        for name in ("kinds", "preferred", "_index"):
+            self.__dict__.pop(name, None)
+
     @cached_property
     def kinds(self) -> list[Kind]:
         """Every kind in every version, the server's preferred version of a group first."""

@@ -64,10 +64,11 @@ class StrictLoader(yaml.SafeLoader):
         return result
 
 
-StrictLoader.add_constructor(
-    "tag:yaml.org,2002:map",
-    lambda loader, node: loader.construct_mapping(node, deep=True),
-)
+def _mapping(loader: StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    return loader.construct_mapping(node, deep=True)
+
+
+StrictLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
 def parse(text: str, path: str, problems: list[FileProblem]) -> list[tuple[Any, dict[int, dict[Any, int]]]]:

@@ -115,7 +115,7 @@ class Guard:
         impact = self.impact(method, path, query)
         if impact > self.ceiling:
             raise ImpactRefused(
-                f"{method} {path} has the impact {impact}, above the ceiling of cluster {self.cluster}; it was not sent",
+                f"{method} {path} has the impact {impact}, above the ceiling of {self.cluster}; it was not sent",
                 value=str(self.ceiling),
                 remedy=f"allow it for this cluster by name: --k8sha-cluster {self.cluster}=…,ceiling={impact}",
             )

@@ -1,0 +1,213 @@
+"""What clusters are ordered: by ``--k8sha-cluster NAME=PROVIDER[:ARGUMENT][,key=value…]`` or by a fleet file."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from pytest_k8sha.errors import FileProblem, FileProblems, UsageError
+from pytest_k8sha.kube.manifests import line_of, parse
+from pytest_k8sha.model import Impact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from pytest_k8sha.providers.registry import Registry
+
+NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
+
+
+class PersonaOrder(BaseModel):
+    """Somebody of a tenant: a user with groups, or a service account of the tenant's first namespace."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user: str = Field("", description="the user name, as the cluster's authenticator knows it")
+    groups: list[str] = Field(default_factory=list, description="the user's groups; they count for RBAC")
+    serviceAccount: str = Field("", description="a service account instead of a user")  # noqa: N815 - the file's spelling
+
+
+class TenantOrder(BaseModel):
+    """A tenant: made from a template folder, or one that exists already."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(description="the tenant's name; `${tenant}` in a template")
+    template: Path | None = Field(None, description="a folder with `tenant.yaml` and manifests; none: it exists")
+    overlays: list[Path] = Field(default_factory=list, description="further manifests, applied after the template")
+    namespaces: list[str] = Field(default_factory=list, description="the tenant's namespaces (default: its name)")
+    personas: dict[str, PersonaOrder] = Field(default_factory=dict, description="role → who; needed without a template")
+
+    @field_validator("name")
+    @classmethod
+    def _label(cls, value: str) -> str:
+        if not NAME.fullmatch(value):
+            raise ValueError("a lower-case DNS label of at most 32 characters is expected")
+        return value
+
+
+class ClusterOrder(BaseModel):
+    """One cluster of a fleet. Keys that are not listed here belong to the provider."""
+
+    model_config = ConfigDict(extra="allow")
+
+    provider: str = Field("local", description="local, context, or a provider that a plugin adds")
+    argument: str | None = Field(None, description="what the provider is told, such as the context's name")
+    ceiling: str | None = Field(None, description="observe, rehearse, exercise or disrupt")
+    apply: list[Path] = Field(default_factory=list, description="manifests (files or folders) applied at the start")
+    tenants: list[TenantOrder] = Field(default_factory=list, description="the tenants that the tenancy suite judges")
+
+    @field_validator("ceiling")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is not None and value.upper() not in Impact.__members__:
+            raise ValueError(f"{value!r} is not one of {', '.join(str(i) for i in Impact)}")
+        return value
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        """The provider's own keys, not yet validated."""
+        return dict(self.model_extra or {})
+
+    def provider_options(self, registry: Registry) -> BaseModel:
+        """The provider's keys as its own model. Raises `UsageError` and pydantic's ``ValidationError``."""
+        return registry.get(self.provider).options.model_validate(self.keys)
+
+
+class FleetSpec(BaseModel):
+    """A fleet file: ``clusters`` by name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    clusters: dict[str, ClusterOrder] = Field(min_length=1, description="the clusters by name")
+
+
+def from_options(options: Iterable[str], registry: Registry) -> FleetSpec:
+    """Reads ``NAME=PROVIDER[:ARGUMENT][,key=value…]``. Raises `UsageError` for the first that cannot be meant."""
+    clusters: dict[str, ClusterOrder] = {}
+    for text in options:
+        name, equals, rest = text.partition("=")
+        if not equals or not rest:
+            raise UsageError(
+                "a cluster is given as NAME=PROVIDER[:ARGUMENT][,key=value…]",
+                value=text,
+                remedy="e.g. east=local,nodes=3",
+            )
+        _check_name(name)
+        if name in clusters:
+            raise UsageError("two clusters have one name", value=name, remedy="give each cluster a name of its own")
+        first, *pairs = rest.split(",")
+        provider, _, argument = first.partition(":")
+        data: dict[str, Any] = {"provider": provider, "argument": argument or None}
+        for pair in pairs:
+            key, sign, value = pair.partition("=")
+            if not sign:
+                raise UsageError(f"cluster {name}: a key and a value are expected", value=pair, remedy="e.g. members=3")
+            data[key] = value.split("+") if key == "apply" else value
+        try:
+            order = ClusterOrder.model_validate(data)
+            order.provider_options(registry)
+        except ValidationError as error:
+            known = {*ClusterOrder.model_fields, *registry.get(provider).options.model_fields} - {
+                "provider",
+                "argument",
+            }
+            raise UsageError(
+                f"cluster {name}: "
+                + "; ".join(f"{'.'.join(map(str, e['loc']))}: {_said(e, known)}" for e in error.errors())
+            ) from error
+        clusters[name] = order
+    return FleetSpec(clusters=clusters)
+
+
+def from_file(path: Path, registry: Registry) -> FleetSpec:
+    """Reads a fleet file; paths in it count from its folder. Raises `FileProblems` with every mistake."""
+    problems: list[FileProblem] = []
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileProblems([FileProblem(str(path), 0, "", f"cannot be read ({error})")]) from error
+    documents = parse(text, str(path), problems)
+    if not documents or not isinstance(documents[0][0], dict):
+        problems.append(FileProblem(str(path), 1, "", "a mapping with the key `clusters` is expected"))
+        raise FileProblems(problems)
+    data, lines = documents[0]
+
+    def note(error: ValidationError, prefix: tuple[Any, ...], known: Iterable[str]) -> None:
+        for mistake in error.errors():
+            field = (*prefix, *(step for step in mistake["loc"] if step != "[key]"))
+            problems.append(
+                FileProblem(str(path), line_of(lines, data, field), ".".join(map(str, field)), _said(mistake, known))
+            )
+
+    spec = None
+    try:
+        spec = FleetSpec.model_validate(data)
+    except ValidationError as error:
+        note(error, (), FleetSpec.model_fields)
+    clusters = data.get("clusters")
+    for name, raw in clusters.items() if isinstance(clusters, dict) else ():
+        if not NAME.fullmatch(str(name)):
+            where = line_of(lines, data, ("clusters", name))
+            problems.append(FileProblem(str(path), where, f"clusters.{name}", "is not a lower-case DNS label"))
+        if not isinstance(raw, dict):
+            continue
+        provider = raw.get("provider", "local")
+        try:
+            options = registry.get(str(provider)).options
+        except UsageError as error:
+            where = line_of(lines, data, ("clusters", name, "provider"))
+            problems.append(FileProblem(str(path), where, f"clusters.{name}.provider", str(error)))
+            continue
+        try:
+            options.model_validate({k: v for k, v in raw.items() if k not in ClusterOrder.model_fields})
+        except ValidationError as error:
+            note(error, ("clusters", name), {*ClusterOrder.model_fields, *options.model_fields})
+    if spec is not None:
+        problems += _missing_paths(spec, path, lines, data)
+    if problems:
+        raise FileProblems(problems)
+    assert spec is not None  # noqa: S101 - a failed validation left a problem
+    return spec
+
+
+def _missing_paths(spec: FleetSpec, path: Path, lines: Mapping[int, Mapping[Any, int]], data: Any) -> list[FileProblem]:
+    """Makes the file's relative paths absolute, in place, and tells which do not exist."""
+    missing = []
+
+    def absolute(given: Path, *field: Any) -> Path:
+        found = given if given.is_absolute() else path.parent / given
+        if not found.exists():
+            where = line_of(lines, data, field)
+            missing.append(FileProblem(str(path), where, ".".join(map(str, field)), f"{found} does not exist"))
+        return found
+
+    for name, order in spec.clusters.items():
+        order.apply = [absolute(p, "clusters", name, "apply", i) for i, p in enumerate(order.apply)]
+        for i, tenant in enumerate(order.tenants):
+            place = ("clusters", name, "tenants", i)
+            if tenant.template:
+                tenant.template = absolute(tenant.template, *place, "template")
+            tenant.overlays = [absolute(p, *place, "overlays", j) for j, p in enumerate(tenant.overlays)]
+    return missing
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise UsageError("a cluster's name is a lower-case DNS label of at most 32 characters", value=name)
+
+
+def _said(mistake: Any, known: Iterable[str]) -> str:
+    """Pydantic's message, with the nearest right key for an unknown one."""
+    message = str(mistake["msg"])
+    if mistake["type"] == "extra_forbidden":
+        wrong, names = str(mistake["loc"][-1]), sorted(known)
+        near = get_close_matches(wrong, names, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return f"unknown key {wrong!r}; {hint}allowed: {', '.join(names)}"
+    value = mistake.get("input")
+    return f"{message} (given: {value!r})" if isinstance(value, (str, int, float, bool)) else message

@@ -1,0 +1,1 @@
+"""Tenants: who they are, how they are made from a template, and what they may do."""

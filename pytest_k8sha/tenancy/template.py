@@ -1,0 +1,121 @@
+"""Making tenants: a template folder is filled for one tenant and applied; an existing tenant is taken as described.
+
+A template folder holds ``tenant.yaml`` (`TenantFile`) and manifests. In their strings ``${tenant}`` is the tenant's
+name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pytest_k8sha.errors import FileProblem, FileProblems, UsageError
+from pytest_k8sha.fleet.spec import PersonaOrder, TenantOrder
+from pytest_k8sha.kube import manifests
+from pytest_k8sha.tenancy.tenant import Persona, Tenant
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_k8sha.fleet.cluster import Cluster
+
+TENANT_FILE = "tenant.yaml"
+
+
+class TenantFile(BaseModel):
+    """``tenant.yaml``: who is who in a tenant made from this template."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    namespaces: list[str] = Field(min_length=1, description="the tenant's namespaces, the main one first")
+    personas: dict[str, PersonaOrder] = Field(min_length=1, description="role → who")
+
+
+def prepare(order: TenantOrder) -> tuple[TenantOrder, list[manifests.Manifest]]:
+    """The order with its template filled in, and the manifests to apply. Touches no cluster.
+
+    Raises `FileProblems` with every mistake of the template, `UsageError` for an order without people.
+    """
+    values = {"tenant": order.name}
+    objects: list[manifests.Manifest] = []
+    filled = order
+    if order.template:
+        described = read(order.template / TENANT_FILE, values)
+        filled = order.model_copy(
+            update={
+                "namespaces": order.namespaces or described.namespaces,
+                "personas": {**described.personas, **order.personas},
+            }
+        )
+        files = [p for p in sorted(order.template.rglob("*.yaml")) if p.name != TENANT_FILE]
+        objects = manifests.load([*files, *order.overlays], values)
+    elif order.overlays:
+        objects = manifests.load(order.overlays, values)
+    if not filled.personas:
+        raise UsageError("a tenant without a template needs personas", value=order.name)
+    if not filled.namespaces:
+        filled = filled.model_copy(update={"namespaces": [order.name]})
+    return filled, objects
+
+
+def read(path: Path, values: dict[str, str]) -> TenantFile:
+    """Raises `FileProblems`."""
+    problems: list[FileProblem] = []
+    try:
+        documents = manifests.parse(path.read_text(), str(path), problems)
+    except OSError as error:
+        raise FileProblems([FileProblem(str(path), 0, "", f"cannot be read ({error.strerror})")]) from error
+    if problems or not documents:
+        raise FileProblems(problems or [FileProblem(str(path), 0, "", "is empty")])
+    data, lines = documents[0]
+    try:
+        return TenantFile.model_validate(manifests.fill(data, values))
+    except ValidationError as error:
+        raise FileProblems(
+            FileProblem(str(path), manifests.line_of(lines, data, e["loc"]), ".".join(map(str, e["loc"])), e["msg"])
+            for e in error.errors()
+        ) from error
+
+
+def describe(cluster: Cluster, order: TenantOrder) -> Tenant:
+    """The tenant that an already filled order describes; no request is sent."""
+    namespaces = tuple(order.namespaces or [order.name])
+    personas = {
+        role: Persona(
+            cluster,
+            role,
+            user=who.user,
+            groups=tuple(who.groups),
+            account=who.serviceAccount,
+            namespace=namespaces[0] if who.serviceAccount else "",
+        )
+        for role, who in order.personas.items()
+    }
+    return Tenant(cluster, order.name, namespaces, personas)
+
+
+def establish(cluster: Cluster, order: TenantOrder) -> Tenant:
+    """Makes a tenant from its template (or takes the existing one) and returns it ready for pods.
+
+    Raises `FileProblems`, and `ApiError` for the first object that the cluster refuses.
+    """
+    filled, objects = prepare(order)
+    tenant = describe(cluster, filled)
+    if objects:
+        first = [o for o in objects if o["kind"] in {"Namespace", "CustomResourceDefinition"}]
+        rest: list[dict[str, Any]] = [o for o in objects if o not in first]
+        cluster.apply(first)
+        for namespace in tenant.namespaces:
+            cluster.await_namespace(namespace)
+        cluster.apply(rest, tenant.namespace)
+    return tenant
+
+
+def remove(tenant: Tenant) -> None:
+    """Deletes the tenant's namespaces that the run made; raises `EnvironmentFailure` when one is stuck."""
+    mine = [n for n in tenant.namespaces if tenant.cluster.guard.owns(n)]
+    for namespace in mine:
+        tenant.cluster.delete_namespace(namespace, wait=False)
+    for namespace in mine:
+        tenant.cluster.delete_namespace(namespace)

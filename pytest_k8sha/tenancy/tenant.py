@@ -1,0 +1,176 @@
+"""A tenant and its personas: the people and programs that act in its name, each with real credentials."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pytest_k8sha.errors import NotEvaluated
+from pytest_k8sha.model import LABEL_TENANT, nonce
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_k8sha.fleet.cluster import Cluster
+    from pytest_k8sha.kube.client import Client
+    from pytest_k8sha.kube.resources import Object, Resource
+
+
+class Persona:
+    """Somebody of a tenant: a user with groups, or a service account.
+
+    ``user`` and ``groups`` are what the API server's authoriser sees, the groups that it adds itself included.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        role: str,
+        *,
+        user: str = "",
+        groups: tuple[str, ...] = (),
+        account: str = "",
+        namespace: str = "",
+    ) -> None:
+        self.cluster = cluster
+        self.role = role
+        self.account = account
+        self.namespace = namespace
+        if account:
+            self.user = f"system:serviceaccount:{namespace}:{account}"
+            self.groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
+        else:
+            self.user = user
+            self.groups = (*groups, "system:authenticated")
+        self._own_groups = groups
+
+    def __str__(self) -> str:
+        return f"{self.role} ({self.user})"
+
+    @cached_property
+    def client(self) -> Client:
+        """A client with this persona's own credentials: a client certificate or a service account token."""
+        if self.account:
+            return self.cluster.service_account(self.account, self.namespace)
+        return self.cluster.user(self.user, self._own_groups)
+
+    def resource(self, api_version: str, kind: str) -> Resource:
+        """The operations on one kind, as this persona."""
+        return self.client.resource(api_version, kind)
+
+    def request(self, verb: str, obj: Mapping[str, Any], **query: Any) -> Any:
+        """One request of the Kubernetes verb (get, list, watch, create, update, patch, delete, deletecollection) on an
+        object, sent as this persona. A watch asks for one second. Raises `ApiError` and `TransportError`."""
+        meta = obj["metadata"]
+        kind = self.client.discovery.find(obj["apiVersion"], obj["kind"])
+        collection = kind.path(meta.get("namespace", ""))
+        one = kind.path(meta.get("namespace", ""), meta.get("name", ""))
+        match verb:
+            case "get":
+                return self.client.request("GET", one, query=query)
+            case "list":
+                return self.client.request("GET", collection, query={"limit": 1, **query})
+            case "watch":
+                return self.client.request(
+                    "GET", collection, query={"watch": "true", "timeoutSeconds": 1, "resourceVersion": "0", **query}
+                )
+            case "create":
+                return self.client.request("POST", collection, query=query, body=dict(obj))
+            case "update":
+                return self.client.request("PUT", one, query=query, body=dict(obj))
+            case "patch":
+                return self.client.request("PATCH", one, query=query, body={"metadata": {}})
+            case "delete":
+                return self.client.request("DELETE", one, query=query)
+            case "deletecollection":
+                return self.client.request("DELETE", collection, query=query)
+        raise NotEvaluated("unknown verb", value=verb)
+
+    def review(
+        self, verb: str, *, group: str = "", resource: str, subresource: str = "", namespace: str = "", name: str = ""
+    ) -> Object:
+        """The body of a SubjectAccessReview for this persona, user **and** groups."""
+        attributes = {
+            "verb": verb,
+            "group": group,
+            "resource": resource,
+            "subresource": subresource,
+            "namespace": namespace,
+            "name": name,
+        }
+        return {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "user": self.user,
+                "groups": list(self.groups),
+                "resourceAttributes": {k: v for k, v in attributes.items() if v},
+            },
+        }
+
+    def may(
+        self, verb: str, *, group: str = "", resource: str, subresource: str = "", namespace: str = "", name: str = ""
+    ) -> tuple[bool, str]:
+        """What the cluster's authorisers say, and their reason: ``RBAC: allowed by RoleBinding …``."""
+        body = self.review(
+            verb, group=group, resource=resource, subresource=subresource, namespace=namespace, name=name
+        )
+        answer = self.cluster.client.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body=body)
+        status = answer["status"]
+        return bool(status.get("allowed")), str(status.get("reason") or status.get("evaluationError") or "")
+
+
+class Tenant:
+    """A tenant of one cluster. ``namespaces[0]`` is where its objects go unless told otherwise."""
+
+    def __init__(
+        self, cluster: Cluster, name: str, namespaces: tuple[str, ...], personas: Mapping[str, Persona]
+    ) -> None:
+        self.cluster = cluster
+        self.name = name
+        self.namespaces = namespaces
+        self.personas = dict(personas)
+
+    def __repr__(self) -> str:
+        return f"<Tenant {self.name} on {self.cluster.name}: {', '.join(self.namespaces)}>"
+
+    def __str__(self) -> str:
+        return f"tenant {self.name}"
+
+    @property
+    def namespace(self) -> str:
+        return self.namespaces[0]
+
+    def persona(self, role: str) -> Persona:
+        """Raises `NotEvaluated` when the tenant has nobody in that role."""
+        try:
+            return self.personas[role]
+        except KeyError:
+            raise NotEvaluated(f"tenant {self.name} has no {role}", value=role, allowed=self.personas) from None
+
+    @property
+    def admin(self) -> Persona:
+        return self.persona("admin")
+
+    @property
+    def developer(self) -> Persona:
+        return self.persona("developer")
+
+    @property
+    def viewer(self) -> Persona:
+        return self.persona("viewer")
+
+    @property
+    def workload(self) -> Persona:
+        """The service account that the tenant's pods run as."""
+        return self.persona("workload")
+
+    def create_secret(self, value: str, *, name: str = "") -> Object:
+        """A secret in the tenant's namespace, made by the cluster's administrator."""
+        body = {"metadata": {"name": name or nonce("secret")}, "stringData": {"value": value}}
+        return self.cluster.resource("v1", "Secret").create(body, self.namespace)
+
+
+def tenant_label(name: str) -> dict[str, str]:
+    """The label by which a namespace says whose it is."""
+    return {LABEL_TENANT: name}
