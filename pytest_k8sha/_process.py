@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_CLONE_NEWUTS, _CLONE_NEWUSER = 0x04000000, 0x10000000
 
 
 @dataclass(frozen=True)
@@ -127,13 +128,19 @@ class Program:
         return self.wait(5.0)
 
 
-def _die_with_parent() -> Callable[[], None] | None:
-    if not sys.platform.startswith("linux"):
+def _arrangement(*, die_with_parent: bool, hostname: str | None) -> Callable[[], None] | None:
+    """What the child does between the fork and the program's start."""
+    if not sys.platform.startswith("linux") or not (die_with_parent or hostname):
         return None
     libc = ctypes.CDLL(None, use_errno=True)  # loaded before the fork: nothing may be imported after it
+    name = hostname.encode() if hostname else b""
 
     def arrange() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        # Root may have a host name of its own; others need a user namespace for it, which some systems refuse.
+        if name and (libc.unshare(_CLONE_NEWUTS) == 0 or libc.unshare(_CLONE_NEWUSER | _CLONE_NEWUTS) == 0):
+            libc.sethostname(name, len(name))
+        if die_with_parent:  # last, since a change of credentials takes it back
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
     return arrange
 
@@ -146,11 +153,15 @@ def start(
     cwd: Path | None = None,
     die_with_parent: bool = False,
     detached: bool = False,
+    hostname: str | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Program:
     """Starts a program in the background; both its outputs are appended to ``log``.
 
     ``die_with_parent``: the kernel kills it when the calling *thread* ends (Linux only), so call it from a thread that
     lives as long as the process. ``detached``: a session of its own, out of reach of the terminal's Ctrl-C.
+    ``hostname``: the host name that the program sees, where the system allows it (Linux only; otherwise the real one).
+    ``pass_fds``: open files that the program inherits under the same numbers.
     Raises `ProgramUnavailable` when there is no such program.
     """
     words = [str(word) for word in argv]
@@ -165,7 +176,8 @@ def start(
                 env=dict(env) if env is not None else None,
                 cwd=cwd,
                 start_new_session=detached,
-                preexec_fn=_die_with_parent() if die_with_parent else None,
+                preexec_fn=_arrangement(die_with_parent=die_with_parent, hostname=hostname),
+                pass_fds=tuple(pass_fds),
             )
         except OSError as error:
             raise ProgramUnavailable(

@@ -1,0 +1,91 @@
+"""Orders to the supervisor of a cluster, and the faults that they make."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_k8sha.errors import EnvironmentFailure, UsageError
+from pytest_k8sha.providers.local import commands, layout
+
+if TYPE_CHECKING:
+    from pytest_k8sha.providers.local.nodes import Nodes
+
+_ORDER_TIMEOUT = 30.0
+
+
+class SupervisorGone(EnvironmentFailure):
+    """Nobody takes orders for this cluster. Worth another try while it starts."""
+
+    retryable = True
+
+
+class Control:
+    """Speaks to the supervisor of the cluster in ``place``."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+
+    def order(self, op: str, *, timeout: float = _ORDER_TIMEOUT, **more: Any) -> dict[str, Any]:
+        """Gives one order and returns the cluster's status afterwards (see `supervisor`).
+
+        Raises `SupervisorGone` when there is no supervisor, `UsageError` when it refuses the order.
+        """
+        text = json.dumps({"op": op, **more}).encode() + b"\n"
+        try:
+            with (
+                layout.socket_address(self._place) as address,
+                socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link,
+            ):
+                link.settimeout(timeout)
+                link.connect(address)
+                link.sendall(text)
+                with link.makefile("rb") as answers:
+                    line = answers.readline()
+        except OSError as error:
+            raise SupervisorGone(f"the supervisor of {self._place.name} does not answer ({error})") from error
+        if not line:
+            raise SupervisorGone(f"the supervisor of {self._place.name} ended without an answer")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise UsageError(answer["error"])
+        return answer
+
+
+class LocalFaults:
+    """The faults of a local cluster (see `pytest_k8sha.providers.base.Faults`)."""
+
+    def __init__(self, control: Control, nodes: Nodes) -> None:
+        self._control, self._nodes = control, nodes
+
+    def stop_heartbeat(self, node: str) -> None:
+        self._nodes.heartbeat(node, on=False)
+
+    def resume_heartbeat(self, node: str) -> None:
+        self._nodes.heartbeat(node, on=True)
+
+    def stop(self, component: str, member: int = 0) -> None:
+        self._order("stop", component, member)
+
+    def kill(self, component: str, member: int = 0) -> None:
+        self._order("kill", component, member)
+
+    def start(self, component: str, member: int = 0) -> None:
+        self._order("start", component, member)
+
+    def freeze(self, component: str, member: int = 0) -> None:
+        self._order("freeze", component, member)
+
+    def thaw(self, component: str, member: int = 0) -> None:
+        self._order("thaw", component, member)
+
+    def heal(self) -> None:
+        self._control.order("heal")
+        self._nodes.resume_all()
+
+    def _order(self, op: str, component: str, member: int) -> None:
+        if component not in commands.PROGRAMS:
+            raise UsageError("unknown component", value=component, allowed=commands.PROGRAMS)
+        self._control.order(op, component=component, member=member)

@@ -1,0 +1,116 @@
+"""Where the files of one cluster lie below its folder, and which program listens where."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Member:
+    """One control-plane member: its ports on 127.0.0.1 and the address that it advertises."""
+
+    index: int
+    api: int
+    etcd_client: int
+    etcd_peer: int
+    controller_manager: int
+    scheduler: int
+
+    @property
+    def advertised(self) -> str:
+        """Endpoints must not be loopback addresses, so each member shows one of TEST-NET-1 (RFC 5737), which no
+        network routes; nothing connects there."""
+        return f"192.0.2.{10 + self.index}"
+
+
+PORTS_PER_MEMBER = 5
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A cluster's folder and ports. ``stable`` is the port that clients use; with one member it is that member's."""
+
+    name: str
+    place: Path
+    stable: int
+    members: tuple[Member, ...]
+
+    @classmethod
+    def of(cls, name: str, place: Path, members: int, ports: list[int]) -> Layout:
+        """Gives out ``ports``; there must be as many as `ports_needed` says."""
+        stable, rest = ports[0], iter(ports[1:])
+        made = []
+        for index in range(members):
+            api = stable if members == 1 else next(rest)
+            made.append(Member(index, api, *(next(rest) for _ in range(PORTS_PER_MEMBER - 1))))
+        return cls(name, place, stable, tuple(made))
+
+    @property
+    def server(self) -> str:
+        return f"https://127.0.0.1:{self.stable}"
+
+    @property
+    def pki(self) -> Path:
+        return self.place / "pki"
+
+    @property
+    def config(self) -> Path:
+        return self.place / "config"
+
+    @property
+    def data(self) -> Path:
+        return self.place / "data"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.place / "kubeconfig"
+
+    def log(self, program: str) -> Path:
+        return self.place / "logs" / f"{program}.log"
+
+    def audit(self, member: int) -> Path:
+        return self.place / "audit" / f"member-{member}.log"
+
+    def prepare(self) -> None:
+        """Makes the folders, for this user only."""
+        for folder in (self.pki, self.config, self.data, self.place / "logs", self.place / "audit"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def ports_needed(members: int) -> int:
+    return PORTS_PER_MEMBER if members == 1 else 1 + PORTS_PER_MEMBER * members
+
+
+def plan_file(place: Path) -> Path:
+    return place / "plan.json"
+
+
+def socket_file(place: Path) -> Path:
+    return place / "control.sock"
+
+
+def supervisor_log(place: Path) -> Path:
+    return place / "logs" / "supervisor.log"
+
+
+_LONGEST_SOCKET_PATH = 100
+"""The kernel takes 107 bytes on Linux and 103 on macOS."""
+
+
+@contextlib.contextmanager
+def socket_address(place: Path) -> Iterator[str]:
+    """The control socket's path, or where it is too long for the kernel, a short one that means the same."""
+    path = socket_file(place)
+    if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH or not sys.platform.startswith("linux"):
+        yield str(path)
+        return
+    fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{fd}/{path.name}"
+    finally:
+        os.close(fd)

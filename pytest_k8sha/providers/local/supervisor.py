@@ -1,0 +1,279 @@
+"""The process that runs one cluster: it starts the programs, watches them and their owner, and takes them down.
+
+    python -m pytest_k8sha.providers.local.supervisor PLAN
+
+It is a process of its own so that a cluster ends when its owner does, however that ends, and so that a kept cluster
+outlives the command that made it. The kernel kills the programs when this process is killed (PR_SET_PDEATHSIG; only on
+Linux: elsewhere `k8sha recover` ends them). Orders come over a socket in the cluster's folder, one JSON line each:
+
+    {"op": "status"}                          what runs, and how far the start is
+    {"op": "ready"}                           the same, answered when the API servers are ready or the start failed
+    {"op": "stop" | "kill" | "start" | "freeze" | "thaw", "component": …, "member": …}
+    {"op": "heal"}                            every program runs again
+    {"op": "down"}                            answered when every program is gone
+
+Everything here runs in one thread, since PR_SET_PDEATHSIG is about the thread that started a program.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from pytest_k8sha import _clock, _process
+from pytest_k8sha.errors import K8shaError, UsageError
+from pytest_k8sha.providers.local import layout
+from pytest_k8sha.providers.local.balancer import Balancer
+from pytest_k8sha.providers.local.children import Child
+from pytest_k8sha.providers.local.health import Prober
+from pytest_k8sha.providers.local.ports import Hold
+
+_STORE, _SERVER = "etcd", "kube-apiserver"
+_GRACE = 3.0
+_ENDS_BEFORE_READY = 3
+_LOOK_EVERY = 0.1
+
+
+class Supervisor:
+    """One cluster. ``plan`` is what `pytest_k8sha.providers.local.provider` wrote."""
+
+    def __init__(self, place: Path, plan: dict[str, Any]) -> None:
+        self._place, self._plan = place, plan
+        self._born = _clock.now()
+        self._hold = Hold(Path(plan["ports_folder"]), {int(port): fd for port, fd in plan["ports"].items()})
+        self._children = [Child(**command) for command in plan["commands"]]
+        self._members: list[int] = plan["members"]
+        self._prober = Prober(place / "pki")
+        self._balancer = Balancer(plan["stable"], self._members) if len(self._members) > 1 else None
+        self._timings: dict[str, float] = {}
+        self._failure = ""
+        self._settled = asyncio.Event()
+        self._down = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def run(self) -> None:
+        """Runs until the cluster is taken down."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._down.set)
+        try:
+            self._begin(_STORE)
+            self._begin(_SERVER)
+            server = await self._listen()
+            self._watch_owner()
+            if self._balancer:
+                await self._balancer.open()
+            self._go(self._bring_up())
+            self._go(self._watch_children())
+            await self._down.wait()
+        except (K8shaError, OSError) as error:
+            self._fail(str(error))
+            raise
+        finally:
+            await self._take_down()
+        # The order that ended the cluster is answered before this process ends.
+        server.close()
+        await asyncio.sleep(0.05)
+
+    # --- the start -------------------------------------------------------------------------------------------------
+
+    def _begin(self, *components: str) -> None:
+        for child in self._children:
+            if child.component in components:
+                child.start()
+
+    async def _bring_up(self) -> None:
+        # The clients of an API server are started when it listens: sooner, they would take the processor from it, and
+        # wait in steps of a second.
+        deadline = _clock.Deadline(self._plan["start_timeout"])
+        try:
+            while not await self._prober.listens(self._members[0]):
+                await self._step(deadline, "no API server listens")
+            self._note("listens")
+            self._begin(*{c.component for c in self._children} - {_STORE, _SERVER})
+            said = {port: "not asked yet" for port in self._members}
+            while any(said.values()):
+                await self._step(deadline, "; ".join(sorted(set(filter(None, said.values())))))
+                for port in [port for port, text in said.items() if text]:
+                    said[port] = await self._prober.ready(port)
+                    self._mark(port, healthy=not said[port])
+            self._note("api")
+        except TimeoutError as error:
+            self._fail(f"the API was not ready within {deadline.seconds:g} s: {error}")
+            return
+        self._settled.set()
+        if self._balancer:
+            self._go(self._watch_members())
+
+    async def _step(self, deadline: _clock.Deadline, seen: str) -> None:
+        if self._settled.is_set():
+            raise TimeoutError(self._failure)
+        if deadline.passed:
+            raise TimeoutError(seen)
+        await asyncio.sleep(0.03)
+
+    def _note(self, what: str) -> None:
+        self._timings[what] = round(_clock.now() - self._born, 3)
+
+    def _fail(self, failure: str) -> None:
+        if not self._settled.is_set():
+            self._failure = failure
+            self._settled.set()
+
+    def _mark(self, port: int, *, healthy: bool) -> None:
+        if self._balancer:
+            self._balancer.mark(port, healthy=healthy)
+
+    # --- what is watched -------------------------------------------------------------------------------------------
+
+    async def _watch_children(self) -> None:
+        while not self._down.is_set():
+            for child in self._children:
+                if child.look() and not self._settled.is_set():
+                    vital = child.component in {_STORE, _SERVER}
+                    if vital or len(child.ends) >= _ENDS_BEFORE_READY:
+                        self._fail(f"{child.name} ended with {child.ends[-1]}")
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def _watch_members(self) -> None:
+        bad = dict.fromkeys(self._members, 0)
+        while not self._down.is_set():
+            answers = await asyncio.gather(*(self._prober.ready(port) for port in self._members))
+            for port, text in zip(self._members, answers, strict=True):
+                # One slow answer on a busy machine is no loss; a refused connection needs no second look.
+                bad[port] = 0 if not text else bad[port] + 1
+                refused = bool(text) and not await self._prober.listens(port)
+                if not text or refused or bad[port] > 1:
+                    self._mark(port, healthy=not text)
+            await asyncio.sleep(0.3)
+
+    def _watch_owner(self) -> None:
+        if self._plan["owner"] is None:
+            return
+        owner = _process.ProcessId(**self._plan["owner"])
+        loop = asyncio.get_running_loop()
+        if hasattr(os, "pidfd_open"):
+            with contextlib.suppress(OSError):
+                fd = os.pidfd_open(owner.pid)
+                loop.add_reader(fd, self._down.set)
+                if owner.alive:
+                    return
+                self._down.set()
+                return
+        self._go(self._poll_owner(owner))
+
+    async def _poll_owner(self, owner: _process.ProcessId) -> None:
+        while owner.alive:
+            await asyncio.sleep(0.5)
+        self._down.set()
+
+    def _go(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    async def _take_down(self) -> None:
+        self._fail("the cluster was taken down while it started")
+        store = [child for child in self._children if child.component == _STORE]
+        others = [child for child in self._children if child.component != _STORE]
+        await asyncio.gather(*(child.end(_GRACE) for child in others))
+        await asyncio.gather(*(child.end(_GRACE if self._plan["durable"] else 0.5) for child in store))
+        if self._balancer:
+            self._balancer.close()
+        layout.socket_file(self._place).unlink(missing_ok=True)
+        for folder in ("data", "pki", "config"):
+            shutil.rmtree(self._place / folder, ignore_errors=True)
+        for file in ("kubeconfig", "plan.json"):
+            (self._place / file).unlink(missing_ok=True)
+        self._hold.release()
+        self._gone.set()
+
+    # --- orders ----------------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> asyncio.Server:
+        with layout.socket_address(self._place) as address:
+            return await asyncio.start_unix_server(self._serve, address)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            order: dict[str, Any] = {}
+            try:
+                order = json.loads(await reader.readline())
+                answer = await self._obey(order)
+            except (K8shaError, ValueError, KeyError) as error:
+                answer = {"error": str(error)}
+            writer.write(json.dumps(answer).encode() + b"\n")
+            await writer.drain()
+            writer.close()
+
+    async def _obey(self, order: dict[str, Any]) -> dict[str, Any]:
+        match order["op"]:
+            case "status":
+                pass
+            case "ready":
+                await self._settled.wait()
+            case "down":
+                self._down.set()
+                await self._gone.wait()
+            case "heal":
+                for child in self._children:
+                    child.thaw()
+                    child.start()
+            case "start" | "stop" | "kill" | "freeze" | "thaw" as op:
+                await self._change(op, self._find(order))
+            case op:
+                raise UsageError("unknown order", value=op)
+        return self._status()
+
+    async def _change(self, op: str, child: Child) -> None:
+        match op:
+            case "start":
+                child.thaw()
+                child.start()
+            case "stop":
+                await child.end(_GRACE)
+            case "kill":
+                await child.end(0)
+            case "freeze":
+                child.freeze()
+            case _:
+                child.thaw()
+
+    def _find(self, order: dict[str, Any]) -> Child:
+        for child in self._children:
+            if child.component == order["component"] and child.member == order["member"]:
+                return child
+        raise UsageError(
+            "no such program in this cluster",
+            value=f"{order['component']}-{order['member']}",
+            allowed=[child.name for child in self._children],
+        )
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "settled": self._settled.is_set(),
+            "failure": self._failure,
+            "timings": self._timings,
+            "programs": [child.as_dict() for child in self._children],
+            "serving": self._balancer.healthy if self._balancer else self._members,
+        }
+
+
+def main(place: Path) -> None:
+    plan = json.loads(layout.plan_file(place).read_text())
+    asyncio.run(Supervisor(place, plan).run())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
