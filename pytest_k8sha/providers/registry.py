@@ -20,7 +20,8 @@ class Registry:
         from pytest_k8sha.providers.local.provider import LocalProvider
 
         self._providers: dict[str, Provider] = {}
-        for provider in (LocalProvider(), ContextProvider(), *extra):
+        own: list[Provider] = [LocalProvider(), ContextProvider()]
+        for provider in [*own, *extra]:
             if provider.name in self._providers:
                 raise UsageError("two providers have one name", value=provider.name)
             self._providers[provider.name] = provider
