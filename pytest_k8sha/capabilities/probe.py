@@ -101,12 +101,23 @@ def _nodes(client: Client, found: Capabilities) -> None:
     nodes: list[dict[str, Any]] = client.resource("v1", "Node").list()
     usable = [n for n in nodes if not n.get("spec", {}).get("unschedulable")]
     zones = {n["metadata"].get("labels", {}).get(ZONE) for n in usable} - {None}
-    simulated = [n for n in nodes if "kwok.x-k8s.io/node" in (n["metadata"].get("annotations") or {})]
+    simulated = [n for n in nodes if _is_simulated(n)]
     found.counts.update(nodes=len(usable), zones=len(zones))
     if simulated:
         found.known["nodes:simulated"] = f"{len(simulated)} nodes are simulated by KWOK"
     if len(nodes) > len(simulated):
         found.known["nodes:real"] = f"{len(nodes) - len(simulated)} nodes run pods"
+
+
+def _is_simulated(node: Mapping[str, Any]) -> bool:
+    """Whether KWOK plays the kubelet, by the marks that it and its tools leave
+    (https://kwok.sigs.k8s.io/docs/user/kwok-manage-nodes-and-pods/)."""
+    meta = node["metadata"]
+    marks = {**(meta.get("annotations") or {}), **(meta.get("labels") or {})}
+    runtime = node.get("status", {}).get("nodeInfo", {}).get("containerRuntimeVersion", "")
+    return (
+        marks.get("type") == "kwok" or runtime.startswith("kwok") or any(k.startswith("kwok.x-k8s.io/") for k in marks)
+    )
 
 
 def _members(client: Client, found: Capabilities) -> None:

@@ -28,7 +28,7 @@ _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         RBAC,
         re.compile(
-            r'(?:User |user |)"?(?P<name>[^"]+)"? cannot (?:\w+) '
+            r'(?:User |user |)"?(?P<name>[^"]+)"? cannot [\w:-]+ '
             r"(?:resource|path|users|groups|uids|userextras|serviceaccounts)?"
         ),
     ),
