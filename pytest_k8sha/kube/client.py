@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import urllib3
 
 from pytest_k8sha import __version__, _clock
-from pytest_k8sha.errors import ApiError, RequestError, TransportError
+from pytest_k8sha.errors import ApiError, Inconclusive, RequestError, TransportError
 from pytest_k8sha.kube.discovery import Discovery
 from pytest_k8sha.kube.resources import Resource
 from pytest_k8sha.model import nonce
@@ -131,6 +131,41 @@ class Client:
             response.close()
         if rest.strip():
             raise TransportError("truncated", method="GET", path=path, cause="the last event was cut short")
+
+    def socket(self, path: str, *, query: Mapping[str, Any], timeout: float) -> Any:
+        """A WebSocket to a connecting subresource such as ``exec``, on an ``ApiClient`` of its own: the library's
+        stream would otherwise change the shared one under the feet of other threads.
+
+        Raises `ApiError` when the server refuses the upgrade, `TransportError` when there is no answer.
+        """
+        from kubernetes.stream.ws_client import WSClient, get_websocket_url
+        from websocket import WebSocketBadStatusException, WebSocketException
+
+        if any(name.lower().startswith("impersonate-") for name in self._headers):
+            raise Inconclusive(
+                f"{path} cannot be opened as {self.who}: a WebSocket carries no impersonation",
+                remedy="use the identity's own certificate or token",
+            )
+        self.guard.admit("GET", path, query, None)
+        configuration = self._make().configuration
+        headers = {s["key"]: s["value"] for s in configuration.auth_settings().values() if s.get("value")}
+        pairs = [(k, v) for k, values in query.items() for v in (values if isinstance(values, list) else [values])]
+        url = get_websocket_url(configuration.host.rstrip("/") + path, pairs)  # type: ignore[no-untyped-call]
+        try:
+            opened = WSClient(configuration, url, headers, capture_all=False, binary=True)  # type: ignore[no-untyped-call]
+        except WebSocketBadStatusException as error:
+            status = _status_object(error.resp_body)
+            raise ApiError(
+                error.status_code,
+                method="GET",
+                path=path,
+                reason=status.get("reason", ""),
+                message=status.get("message", ""),
+            ) from error
+        except (WebSocketException, OSError) as error:
+            raise _transport(error, "GET", path) from error
+        opened.sock.settimeout(timeout)
+        return opened
 
     def resource(self, api_version: str, kind: str) -> Resource:
         """The operations on one kind, as the server's discovery describes it."""
@@ -268,6 +303,16 @@ class Client:
             details=status.get("details"),
             retry_after=float(after) if after.isdigit() else None,
         )
+
+
+def _status_object(body: bytes | None) -> dict[str, Any]:
+    """The Status that a refused upgrade carries; where the body is none, its text is the message."""
+    text = (body or b"").decode("utf-8", "replace")
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        return {"message": text[:2000]}
+    return parsed if isinstance(parsed, dict) else {"message": text[:2000]}
 
 
 def _transport(error: Exception, method: str, path: str) -> TransportError:
