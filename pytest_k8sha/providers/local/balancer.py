@@ -7,8 +7,11 @@ loses those it has, so that a client of a frozen one sees a reset and comes back
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import cast
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _CONNECT_WITHIN = 2.0
 
@@ -122,7 +125,7 @@ class _Front(_Side):
             self._balancer.linked(member, self)
             try:
                 async with asyncio.timeout(_CONNECT_WITHIN):
-                    await loop.create_connection(lambda side=back: side, "127.0.0.1", member)
+                    await loop.create_connection(partial(_itself, back), "127.0.0.1", member)
             except OSError:
                 self._balancer.unlinked(self)
                 continue
@@ -137,3 +140,7 @@ class _Front(_Side):
     def connection_lost(self, exc: Exception | None) -> None:
         self._balancer.unlinked(self)
         super().connection_lost(exc)
+
+
+def _itself(side: _Side) -> _Side:
+    return side

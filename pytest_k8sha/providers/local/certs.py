@@ -9,7 +9,7 @@ import ipaddress
 import os
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -17,6 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pytest_k8sha import _clock
+from pytest_k8sha.providers.local.kubeconfigs import CLIENTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _LIFE = timedelta(days=365)
 _DAY = timedelta(days=1)
@@ -94,23 +98,13 @@ class LocalIssuer:
         return pair.cert, pair.key
 
 
-CLIENTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "admin": ("kubernetes-admin", ("system:masters",)),
-    "controller-manager": ("system:kube-controller-manager", ()),
-    "scheduler": ("system:kube-scheduler", ()),
-    "kwok": ("k8sha:kwok", ("system:masters",)),
-    "monitor": ("k8sha:monitor", ("system:monitoring",)),
-}
-"""Who the programs of a cluster are to its API servers: name of the files → CN, O."""
-
-
 def create(pki: Path, advertised: tuple[str, ...]) -> None:
     """Writes everything that a cluster needs below ``pki``; ``advertised`` are its members' addresses."""
     pki.mkdir(mode=0o700, parents=True, exist_ok=True)
     ca, etcd, front = Authority.create("k8sha-ca"), Authority.create("k8sha-etcd-ca"), Authority.create("k8sha-front")
     local = ("localhost", "127.0.0.1", "::1")
-    service = "kubernetes.default.svc.cluster.local".split(".")
-    names = tuple(".".join(service[: n + 1]) for n in (0, 1, 2)) + (".".join(service),)
+    service = ["kubernetes", "default", "svc", "cluster", "local"]
+    names = (*tuple(".".join(service[: n + 1]) for n in (0, 1, 2)), ".".join(service))
     pairs = {
         "ca": ca.pair,
         "etcd-ca": etcd.pair,
@@ -126,9 +120,7 @@ def create(pki: Path, advertised: tuple[str, ...]) -> None:
         write(pki, name, pair)
     key = ec.generate_private_key(ec.SECP256R1())
     _private(pki / "sa.key", _key_pem(key))
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     (pki / "sa.pub").write_bytes(public)
 
 

@@ -56,7 +56,7 @@ class Child:
         )
 
     def look(self) -> bool:
-        """Notes an end that nobody asked for and starts the program again when its pause is over; true when it ended."""
+        """Notes an end that nobody asked for, and starts the program again after a pause; true when it has ended."""
         if not self.wanted or self.running:
             return False
         if self.restart is None and self.program is not None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha.errors import EnvironmentFailure, UsageError
 from pytest_k8sha.providers.local import commands, layout
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_k8sha.providers.local.nodes import Nodes
 
 _ORDER_TIMEOUT = 30.0

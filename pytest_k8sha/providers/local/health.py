@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Prober:
@@ -39,7 +42,7 @@ class Prober:
                 writer.write(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
                 answer = await reader.read(4096)
         except (OSError, ValueError) as error:
-            return f"no answer ({error or type(error).__name__})"
+            return f"no answer ({str(error) or type(error).__name__})"
         finally:
             if writer is not None:
                 writer.transport.abort()

@@ -5,7 +5,19 @@ from __future__ import annotations
 import base64
 import json
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CLIENTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "admin": ("kubernetes-admin", ("system:masters",)),
+    "controller-manager": ("system:kube-controller-manager", ()),
+    "scheduler": ("system:kube-scheduler", ()),
+    "kwok": ("k8sha:kwok", ("system:masters",)),
+    "monitor": ("k8sha:monitor", ("system:monitoring",)),
+}
+"""Who the programs of a cluster are to its API servers: name of the files → CN, O."""
 
 
 def write(path: Path, *, name: str, server: str, pki: Path, client: str) -> None:

@@ -7,7 +7,6 @@ on it starts or ends) as soon as the label changes: to the control plane such a 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha import _wait
@@ -16,6 +15,8 @@ from pytest_k8sha.model import Impact, Run
 from pytest_k8sha.providers.local.commands import HEARTBEAT_LABEL
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_k8sha.kube.client import Client
     from pytest_k8sha.providers.local.options import LocalOptions
 
@@ -86,7 +87,7 @@ class Nodes:
 
 
 def manifest(index: int, options: LocalOptions, version: str) -> dict[str, Any]:
-    """The object of node number ``index``: its zone by turns, a pod range of its own, and what its kubelet would say."""
+    """The object of node number ``index``: a zone by turns, a pod range of its own, and what its kubelet would say."""
     name = f"node-{index}"
     zone = f"{REGION}-{_ZONES[index % options.zones]}"
     capacity = {

@@ -14,9 +14,12 @@ import os
 import random
 import socket
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_k8sha.errors import EnvironmentFailure
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FIRST, LAST = 20000, 29999
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ETCD_VERSION, KWOK_VERSION = "3.6.16", "0.7.0"
 _KUBERNETES = frozenset({APISERVER, CONTROLLER_MANAGER, SCHEDULER})
+_LONGEST_WAIT = 3600.0
 _NUMBER = re.compile(r"v?(\d+\.\d+\.\d+)")
 
 
@@ -137,10 +138,54 @@ class Finder:
         return None
 
     def _make(self, name: str) -> Found:
-        raise ProgramUnavailable(
-            f"{name} {self.wanted(name)} was found nowhere ({'; '.join(self.notes[name])})",
-            remedy="name a folder that has it in K8SHA_BIN_DIR",
-        )
+        """Downloads or builds a program into the cache. One process at a time does this for one cache."""
+        from filelock import FileLock, Timeout
+
+        target = self.cached(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(target.with_name(f"{name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            self.progress(f"waiting for another process that gets {name}")
+            lock.acquire(timeout=_LONGEST_WAIT)
+        with lock:
+            lock.release()  # the with statement has taken it once more
+            found = self.look(name)  # another process may have made it meanwhile
+            if found:
+                return found
+            source = self._download(name, target) or self._build(name, target)
+        if source is None:
+            raise ProgramUnavailable(
+                f"{name} {self.wanted(name)} was found nowhere: {'; '.join(self.notes[name])}",
+                remedy="name a folder that has it in K8SHA_BIN_DIR, a mirror in K8SHA_MIRROR, or install Go",
+            )
+        return Found(name, target, self._version(target, name, strict=True) or "", source, tuple(self.notes[name]))
+
+    def _download(self, name: str, target: Path) -> str | None:
+        from pytest_k8sha.providers.local import download
+
+        release = download.release_of(name, self.wanted(name))
+        if release is None:
+            self.notes[name].append("no official download for this platform")
+            return None
+        release = release.at(self.settings.mirror)
+        try:
+            download.fetch(release, target, self.progress)
+        except download.Unreachable as error:
+            self.notes[name].append(error.problem)
+            return None
+        return "download" if not self.settings.mirror else "mirror"
+
+    def _build(self, name: str, target: Path) -> str | None:
+        from pytest_k8sha.providers.local import build
+
+        tool = build.go()
+        if tool is None:
+            self.notes[name].append("no go to build it with")
+            return None
+        build.Builder(tool, self.settings.cache / "src", self.progress).build(name, self.wanted(name), target)
+        return "go build"
 
 
 def _read(memory: Path) -> dict[str, str]:

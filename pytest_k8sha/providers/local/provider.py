@@ -54,9 +54,7 @@ class LocalProvider:
         clock = _clock.Deadline(options.start_timeout)
         _check_space(request.place)
         programs = self._programs(request, options)
-        hold = ports.reserve(
-            self._settings.state / "ports", layout.ports_needed(options.members), wanted=options.port
-        )
+        hold = ports.reserve(self._settings.state / "ports", layout.ports_needed(options.members), wanted=options.port)
         started: _process.Program | None = None
         try:
             plan = self._write(request, options, programs, hold)
@@ -208,7 +206,7 @@ class LocalProvider:
 
     @staticmethod
     def _until(clock: _clock.Deadline, probe: Any, what: str) -> None:
-        _wait.eventually(probe, what=what, timeout=max(clock.left, 1.0), interval=0.05)
+        _wait.eventually(probe, what=what, timeout=max(clock.left, 1.0), interval=0.01)
 
     @staticmethod
     def _nodes(place: Path) -> Nodes:

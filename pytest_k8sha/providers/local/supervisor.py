@@ -35,7 +35,7 @@ from pytest_k8sha.providers.local.children import Child
 from pytest_k8sha.providers.local.health import Prober
 from pytest_k8sha.providers.local.ports import Hold
 
-_STORE, _SERVER = "etcd", "kube-apiserver"
+_STORE, _SERVER, _CONTROLLERS = "etcd", "kube-apiserver", "kube-controller-manager"
 _GRACE = 3.0
 _ENDS_BEFORE_READY = 3
 _LOOK_EVERY = 0.1
@@ -85,26 +85,32 @@ class Supervisor:
 
     # --- the start -------------------------------------------------------------------------------------------------
 
-    def _begin(self, *components: str) -> None:
+    def _begin(self, *components: str, member: int | None = None) -> None:
         for child in self._children:
-            if child.component in components:
+            if child.component in components and member in {None, child.member}:
                 child.start()
 
     async def _bring_up(self) -> None:
-        # The clients of an API server are started when it listens: sooner, they would take the processor from it, and
-        # wait in steps of a second.
         deadline = _clock.Deadline(self._plan["start_timeout"])
+        said = dict.fromkeys(self._members, "not asked yet")
+        others = {child.component for child in self._children} - {_STORE, _SERVER, _CONTROLLERS}
         try:
-            while not await self._prober.listens(self._members[0]):
-                await self._step(deadline, "no API server listens")
-            self._note("listens")
-            self._begin(*{c.component for c in self._children} - {_STORE, _SERVER})
-            said = {port: "not asked yet" for port in self._members}
             while any(said.values()):
                 await self._step(deadline, "; ".join(sorted(set(filter(None, said.values())))))
-                for port in [port for port, text in said.items() if text]:
+                for index, port in enumerate(self._members):
+                    if not said[port]:
+                        continue
                     said[port] = await self._prober.ready(port)
                     self._mark(port, healthy=not said[port])
+                    if not said[port]:
+                        # Not sooner: a controller manager that is refused its lease, or finds its server not healthy,
+                        # tries again seconds later.
+                        self._begin(_CONTROLLERS, member=index)
+                # These are refused everything until a server knows its roles, which is when /readyz is not forbidden.
+                if others and any(self._knows_roles(text) for text in said.values()):
+                    self._note("roles")
+                    self._begin(*others)
+                    others.clear()
             self._note("api")
         except TimeoutError as error:
             self._fail(f"the API was not ready within {deadline.seconds:g} s: {error}")
@@ -112,6 +118,10 @@ class Supervisor:
         self._settled.set()
         if self._balancer:
             self._go(self._watch_members())
+
+    @staticmethod
+    def _knows_roles(said: str) -> bool:
+        return not said or said.startswith("HTTP/1.1 500 ")
 
     async def _step(self, deadline: _clock.Deadline, seen: str) -> None:
         if self._settled.is_set():
