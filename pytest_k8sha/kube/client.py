@@ -324,10 +324,10 @@ def _transport(error: Exception, method: str, path: str) -> TransportError:
     kind = "other"
     if isinstance(error, (known.SSLError, ssl.SSLError)):
         kind = "tls"
+    elif isinstance(error, (known.NewConnectionError, ConnectionRefusedError)):
+        kind = "refused"  # before the time-outs: urllib3 derives this error from theirs
     elif isinstance(error, (known.ConnectTimeoutError, known.ReadTimeoutError, TimeoutError)):
         kind = "timeout"
-    elif isinstance(error, (known.NewConnectionError, ConnectionRefusedError)):
-        kind = "refused"
     elif isinstance(error, known.IncompleteRead) or "IncompleteRead" in text:
         kind = "truncated"
     elif isinstance(error, (known.ProtocolError, ConnectionError)) or isinstance(cause, ConnectionError):
