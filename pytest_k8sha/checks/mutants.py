@@ -1,0 +1,136 @@
+"""Mutants: deliberately broken set-ups, each of which named checks must fail on and say why."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from pytest_k8sha.checks.catalogue import ID_PATTERN
+from pytest_k8sha.errors import FileProblem, FileProblems
+from pytest_k8sha.kube import manifests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from pytest_k8sha.kube.manifests import Manifest
+
+
+class Change(BaseModel):
+    """A change to objects of the good set-up: those of ``kind`` (and of ``name``, where given) are merged with
+    ``patch`` (RFC 7386) or taken out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: str
+    name: str = Field("", description="the name as it stands in the file; empty means every object of the kind")
+    namespace: str = ""
+    patch: dict[str, Any] | None = Field(None, description="a merge patch: null removes a key, a list is replaced")
+    delete: bool = Field(False, description="the object is left out")  # noqa: FBT003 - a default of pydantic
+
+    def fits(self, manifest: Manifest) -> bool:
+        meta = manifest.get("metadata") or {}
+        return (
+            manifest.get("kind") == self.kind
+            and self.name in {"", meta.get("name", "")}
+            and self.namespace in {"", meta.get("namespace", "")}
+        )
+
+
+class Mutant(BaseModel):
+    """One file of ``fixtures/mutants/SUITE/``. ``name`` is the file's stem, ``suite`` its folder."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str = Field(description="what is broken, in one sentence")
+    checks: list[str] = Field(min_length=1, description="the checks that must come out failed")
+    says: list[str] = Field(default_factory=list, description="texts that the failed findings must hold, all of them")
+    base: str = Field("good", description="the template (tenancy) or the workloads (availability) it starts from")
+    cluster: dict[str, Any] = Field(default_factory=dict, description="provider options that differ; own cluster")
+    overlay: list[dict[str, Any]] = Field(
+        default_factory=list, description="manifests applied over the good set-up; `${tenant}`, `${neighbour}`"
+    )
+    patch: list[Change] = Field(default_factory=list, description="changes to objects of the good set-up")
+    name: str = ""
+    suite: str = ""
+
+    @field_validator("checks")
+    @classmethod
+    def _ids(cls, value: list[str]) -> list[str]:
+        wrong = [check for check in value if not ID_PATTERN.fullmatch(check)]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: a check id has the form ABC-DEF-123")
+        return value
+
+    def changed(self, objects: Sequence[Manifest]) -> list[Manifest]:
+        """The good set-up's objects with this mutant's changes, and its overlay at the end.
+
+        Raises ValueError for a change that fits no object: such a mutant would be no mutant.
+        """
+        result = [copy.deepcopy(o) for o in objects]
+        for change in self.patch:
+            fitting = [o for o in result if change.fits(o)]
+            if not fitting:
+                raise ValueError(f"mutant {self.name}: there is no {change.kind} {change.name} to change")
+            if change.delete:
+                result = [o for o in result if o not in fitting]
+            for manifest in fitting if change.patch else []:
+                merged = merge(manifest, change.patch)
+                manifest.clear()
+                manifest.update(merged)
+        return [*result, *copy.deepcopy(self.overlay)]
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """A JSON merge patch (RFC 7386, section 2); returns a new value."""
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge(result.get(key), value)
+    return result
+
+
+def load(paths: Iterable[Path]) -> dict[str, Mutant]:
+    """The mutants of files and folders (``*.yaml`` below them), by ``SUITE/NAME``.
+
+    Raises `FileProblems` with every mistake of every file.
+    """
+    problems: list[FileProblem] = []
+    found: dict[str, Mutant] = {}
+    for path in paths:
+        for file in sorted(path.rglob("*.yaml")) if path.is_dir() else [path]:
+            mutant = _read(file, problems)
+            if mutant:
+                found[f"{mutant.suite}/{mutant.name}"] = mutant
+    if problems:
+        raise FileProblems(problems)
+    return found
+
+
+def _read(path: Path, problems: list[FileProblem]) -> Mutant | None:
+    before = len(problems)
+    try:
+        documents = manifests.parse(path.read_text(), str(path), problems)
+    except OSError as error:
+        problems.append(FileProblem(str(path), 0, "", f"cannot be read ({error.strerror})"))
+        return None
+    if len(problems) > before:
+        return None
+    if len(documents) != 1 or not isinstance(documents[0][0], dict):
+        problems.append(FileProblem(str(path), 0, "", "one mutant is expected, as one YAML mapping"))
+        return None
+    data, lines = documents[0]
+    try:
+        return Mutant.model_validate({"name": path.stem, "suite": path.parent.name, **data})
+    except ValidationError as error:
+        problems += [
+            FileProblem(str(path), manifests.line_of(lines, data, e["loc"]), ".".join(map(str, e["loc"])), e["msg"])
+            for e in error.errors()
+        ]
+        return None
