@@ -60,6 +60,9 @@ class Block:
     folded: list[Finding]
     omitted: int
     diagnostics: list[tuple[str, str]]
+    rule: str = ""
+    """The rule that all of them broke, where it is not the check's title; said once."""
+    remedy: str = ""
 
 
 @dataclass
@@ -267,7 +270,17 @@ def _block(result: Result, budget: int) -> tuple[Block, int]:
     shown = broken[: min(taken, SUBJECTS_OPEN)]
     folded = broken[len(shown) : taken]
     listed_nowhere = max(result.failed_subjects if broken else 0, len(broken)) - taken
-    return Block(result, shown, folded, listed_nowhere, diagnostics), cost
+    rule, remedy = (
+        _common(broken[:taken], name, own) for name, own in (("rule", result.title), ("remedy", result.remedy))
+    )
+    return Block(result, shown, folded, listed_nowhere, diagnostics, rule, remedy), cost
+
+
+def _common(findings: list[Finding], name: str, own: str) -> str:
+    """The text that all findings share, if it says more than the check itself."""
+    texts = {getattr(finding, name) for finding in findings}
+    text = texts.pop() if len(texts) == 1 else ""
+    return "" if text == own else str(text)
 
 
 def _diagnostics(data: dict[str, Any]) -> list[tuple[str, str]]:

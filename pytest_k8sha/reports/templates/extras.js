@@ -64,5 +64,6 @@
   addEventListener("hashchange", reveal);
   addEventListener("beforeprint", () => { for (const fold of document.querySelectorAll("details")) fold.open = true; });
   box.hidden = false;
+  box.open = matchMedia("(min-width: 1001px)").matches;
   reveal();
 })();
