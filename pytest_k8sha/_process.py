@@ -221,14 +221,36 @@ def run(
     return result
 
 
-def interactive(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> int:
+def interactive(
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdout_to_stderr: bool = False,
+) -> int:
     """Runs a program on this process's own terminal and returns its exit code.
 
-    A Ctrl-C reaches the program as well; this waits for its end, so that its teardown is not cut short.
+    A Ctrl-C reaches the program as well; this waits for its end, so that its teardown is not cut short. A SIGTERM to
+    this process is passed on as a Ctrl-C. With ``stdout_to_stderr`` the program's standard output goes to ours for
+    errors.
     """
-    popen = subprocess.Popen([str(word) for word in argv], env=dict(env) if env is not None else None, cwd=cwd)
-    while True:
-        try:
-            return popen.wait()
-        except KeyboardInterrupt:
-            continue
+    popen = subprocess.Popen(
+        [str(word) for word in argv],
+        env=dict(env) if env is not None else None,
+        cwd=cwd,
+        stdout=sys.stderr.fileno() if stdout_to_stderr else None,
+    )
+
+    def pass_on(*_: object) -> None:
+        if popen.returncode is None:
+            popen.send_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, pass_on)
+    try:
+        while True:
+            try:
+                return popen.wait()
+            except KeyboardInterrupt:
+                continue
+    finally:
+        signal.signal(signal.SIGTERM, before)

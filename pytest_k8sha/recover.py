@@ -50,6 +50,16 @@ def recover(settings: Settings, registry: Registry, progress: Progress, *, dry_r
     return done
 
 
+def pending(settings: Settings) -> dict[str, bool]:
+    """The runs that have a folder, and whether each still runs."""
+    return {folder.name: _running(folder) for folder in sorted(settings.runs.glob("*")) if folder.is_dir()}
+
+
+def _running(folder: Path) -> bool:
+    owner = journal.read(folder / "journal.jsonl").owner
+    return owner is not None and owner.alive
+
+
 def _run(folder: Path, settings: Settings, registry: Registry, *, dry_run: bool) -> Recovered:
     replays = [journal.read(path) for path in sorted(folder.glob("journal*.jsonl"))]
     result = Recovered(folder.name)

@@ -195,6 +195,10 @@ class Keeper:
         places = sorted(p.parent for p in self.settings.fleets.glob(f"*/{STATE_FILE}"))
         return {place.name: ClusterState.load(place) for place in places}
 
+    def places(self) -> dict[str, Path]:
+        """The folders of kept clusters by name, those included that were killed while they were made."""
+        return {path.name: path for path in sorted(self.settings.fleets.glob("*")) if path.is_dir()}
+
     def alive(self, state: ClusterState) -> bool:
         return self.registry.get(state.provider).alive(state)
 

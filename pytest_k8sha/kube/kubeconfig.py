@@ -71,6 +71,16 @@ def paths(explicit: str | Path | None = None) -> list[Path]:
     return listed or [Path.home() / ".kube" / "config"]
 
 
+def names(explicit: str | Path | None = None) -> list[str]:
+    """The contexts of the kubeconfig; none where no file exists. Raises `FileProblems` for one that cannot be read."""
+    found = [entry.get("name") for path in paths(explicit) if path.is_file() for entry in _entries(_read(path))]
+    return list(dict.fromkeys(str(name) for name in found if name))
+
+
+def _entries(data: dict[str, Any]) -> list[dict[str, Any]]:
+    return [entry for entry in data.get("contexts") or [] if isinstance(entry, dict)]
+
+
 def load(explicit: str | Path | None = None, context: str | None = None) -> Context:
     """One context of the kubeconfig; the current one when ``context`` is None.
 

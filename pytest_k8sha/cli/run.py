@@ -1,0 +1,266 @@
+"""``k8sha run``: pytest as a child process on the suites, then a short summary."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pytest_k8sha.cli import options
+from pytest_k8sha.cli.app import INTERRUPTED
+
+if TYPE_CHECKING:
+    from pytest_k8sha.reports.model import ReportModel
+
+OUT = Path("k8sha-out")
+RECORD = "record.jsonl"
+IMPACTS = ("observe", "rehearse", "exercise", "disrupt")
+_PYTEST_ARGS = "k8sha.pytest"
+
+INI = """\
+# Written by `k8sha run`, so that the configuration of the project around it has no say.
+[pytest]
+cache_dir = {cache}
+addopts = --import-mode=importlib --strict-markers --tb=short
+"""
+
+
+class WithRest(click.Command):
+    """A command whose words after ``--`` are kept apart, under `_PYTEST_ARGS` in the context."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        rest: list[str] = []
+        if "--" in args:
+            at = args.index("--")
+            args, rest = args[:at], args[at + 1 :]
+        ctx.meta[_PYTEST_ARGS] = rest
+        return super().parse_args(ctx, args)
+
+
+@dataclass
+class Selection:
+    """What to run: folders, files or node ids, and the ids of checks where only some are wanted."""
+
+    paths: list[str] = field(default_factory=list)
+    checks: list[str] = field(default_factory=list)
+    bundled: bool = True
+
+
+@click.command("run", cls=WithRest, options_metavar="[OPTIONS]")
+@click.argument("what", nargs=-1, metavar="[SUITE|CHECK|PATH]… [-- PYTEST ARGUMENTS]")
+@options.clusters
+@click.option("--suite", multiple=True, metavar="NAME[,NAME]", help="A bundled suite. Repeatable.")
+@click.option("--check", multiple=True, metavar="ID[,ID]", help="A check, such as TEN-ACC-004. Repeatable.")
+@click.option("--impact", type=click.Choice(IMPACTS), help="The most that a check may do; those above are left out.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=OUT,
+    show_default=True,
+    help="The folder of record and report.",
+)
+@click.option("-n", "workers", metavar="N", help="Workers of pytest-xdist: a number, or auto.")
+@click.option("--keep", is_flag=True, help="Leave clusters and objects as they are, for a look; then `k8sha recover`.")
+@options.as_json
+@options.debug
+def run(
+    what: tuple[str, ...],
+    *,
+    cluster: tuple[str, ...],
+    fleet: Path | None,
+    suite: tuple[str, ...],
+    check: tuple[str, ...],
+    impact: str | None,
+    out: Path,
+    workers: str | None,
+    keep: bool,
+    as_json: bool,
+) -> None:
+    """Run the suites on a fleet and write the report.
+
+    Without arguments: every bundled suite on two clusters of this machine, east (a good set-up) and west (one that
+    leaks; its findings are meant to be there). Clusters that `k8sha up` keeps are used where they fit.
+
+    \b
+    Exit code: 0 all passed, 1 a check failed or could not be judged, 2 usage, 3 environment, 130 interrupted.
+    """
+    from pytest_k8sha import _process
+    from pytest_k8sha.cli import console
+    from pytest_k8sha.errors import UsageError
+    from pytest_k8sha.providers.registry import Registry
+
+    if workers is not None:
+        _check_workers(workers)
+    options.read_fleet(cluster, fleet, Registry())  # its mistakes are told before anything begins
+    chosen = select(what, suites=_split(suite), checks=_split(check))
+    folder = _prepared(out)
+    argv = [
+        *_pytest(folder, chosen),
+        *[f"--k8sha-cluster={text}" for text in cluster],
+        *([] if cluster else [f"--k8sha-fleet={fleet or options.demo_fleet()}"]),
+        *([f"--k8sha-check={','.join(chosen.checks)}"] if chosen.checks else []),
+        *([f"--k8sha-impact={impact}"] if impact else []),
+        f"--k8sha-out={folder}",
+        *(["--k8sha-keep"] if keep else []),
+        *(["-n", workers] if workers is not None else []),
+        *click.get_current_context().meta[_PYTEST_ARGS],
+    ]
+    record = folder / RECORD
+    before = record.stat().st_mtime_ns if record.exists() else 0
+    code = _process.interactive(argv, env=_environment(), stdout_to_stderr=as_json)
+    if not record.exists() or record.stat().st_mtime_ns == before:
+        if as_json:
+            console.dump({"exit_code": exit_code(code, None), "record": None, "page": None})
+        sys.exit(exit_code(code, None))
+    model, page = _report(record, folder)
+    if code < 0:
+        console.note(f"pytest was ended by signal {-code}; `k8sha recover` removes what it left")
+    ending = exit_code(code, model)
+    if as_json:
+        from pytest_k8sha.reports import as_json as data
+
+        console.dump({"exit_code": ending, "record": str(record), "page": str(page), **data(model)})
+    else:
+        _show(model, page)
+    sys.exit(ending)
+
+
+def select(what: Iterable[str], *, suites: Iterable[str], checks: Iterable[str]) -> Selection:
+    """What the words mean: names of suites, ids of checks, paths. Raises `UsageError` with the nearest right ones."""
+    from pytest_k8sha.checks.catalogue import ID_PATTERN
+    from pytest_k8sha.errors import UsageError
+    from pytest_k8sha.settings import bundled
+
+    known = {path.name: path for path in sorted(bundled("suites").iterdir()) if any(path.glob("test_*.py"))}
+    chosen = Selection(checks=list(checks))
+    wanted: list[Path] = []
+    for name in suites:
+        if name not in known:
+            raise UsageError("unknown suite", value=name, allowed=known)
+        wanted.append(known[name])
+    for word in what:
+        path = Path(word.partition("::")[0])
+        if word in known:
+            wanted.append(known[word])
+        elif ID_PATTERN.fullmatch(word):
+            chosen.checks.append(word)
+        elif path.exists():
+            chosen.paths.append(word if "::" in word else str(path))
+            chosen.bundled = False
+        else:
+            raise UsageError("neither a suite, a check's id nor a path", value=word, allowed=known)
+    if not wanted and not chosen.paths:
+        wanted = list(known.values())
+    chosen.paths[:0] = [str(path) for path in dict.fromkeys(wanted)]
+    if chosen.checks and chosen.bundled:
+        _know(chosen)
+    return chosen
+
+
+def exit_code(pytest_code: int, model: ReportModel | None) -> int:
+    """The command's exit code from pytest's and from the record.
+
+    pytest: 0 passed, 1 failed, 2 interrupted (a collection error, too), 3 internal error, 4 usage, 5 nothing
+    collected; a negative number is the signal that ended it. What could not be judged counts as failed.
+    """
+    if pytest_code < 0:
+        return 128 - pytest_code
+    if pytest_code == 2:
+        return INTERRUPTED if model is None or model.interrupted else 2
+    if pytest_code == 0 and model and (model.totals.failed or model.totals.inconclusive):
+        return 1
+    return {0: 0, 1: 1, 3: 3, 4: 2, 5: 2}.get(pytest_code, pytest_code if pytest_code > 5 else 3)
+
+
+def _know(chosen: Selection) -> None:
+    """Raises `UsageError` for an id that no check of the selected suites has."""
+    from pytest_k8sha.checks.catalogue import Catalogue
+    from pytest_k8sha.errors import UsageError
+
+    known = Catalogue.of(Path(path) for path in chosen.paths).checks
+    for check in chosen.checks:
+        if check not in known:
+            raise UsageError("unknown check", value=check, allowed=known, remedy="`k8sha catalog` lists them")
+
+
+def _check_workers(workers: str) -> None:
+    from importlib.util import find_spec
+
+    from pytest_k8sha.errors import UsageError
+
+    if workers != "auto" and not workers.isdigit():
+        raise UsageError("-n takes a number or auto", value=workers)
+    if find_spec("xdist") is None:
+        raise UsageError("-n needs pytest-xdist", remedy="pip install 'pytest-k8sha[xdist]'")
+
+
+def _split(values: Iterable[str]) -> list[str]:
+    return [word.strip() for value in values for word in value.split(",") if word.strip()]
+
+
+def _prepared(out: Path) -> Path:
+    """The output folder with the configuration of the child in it. Raises `EnvironmentFailure`."""
+    from pytest_k8sha.errors import EnvironmentFailure
+
+    folder = out.absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "pytest.ini").write_text(INI.format(cache=folder / ".cache"))
+    except OSError as error:
+        raise EnvironmentFailure(
+            f"{folder} cannot be written ({error.strerror})", remedy="name another folder with --out"
+        ) from error
+    return folder
+
+
+def _pytest(folder: Path, chosen: Selection) -> list[str]:
+    from importlib.metadata import entry_points
+
+    from pytest_k8sha.settings import bundled
+
+    installed = any(point.value == "pytest_k8sha.plugin" for point in entry_points(group="pytest11"))
+    root = bundled("suites").parent if chosen.bundled else Path.cwd()
+    return [
+        sys.executable,
+        "-m",
+        "pytest",
+        *([] if installed else ["-p", "pytest_k8sha.plugin"]),
+        "-c",
+        str(folder / "pytest.ini"),
+        f"--rootdir={root}",
+        f"--confcutdir={bundled('suites') if chosen.bundled else root}",
+        *chosen.paths,
+    ]
+
+
+def _environment() -> dict[str, str]:
+    """The environment without what would change the child's pytest behind the user's back."""
+    package = Path(__file__).resolve().parents[2]
+    path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(package)]))
+    hidden = {"PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST"}
+    return {**{k: v for k, v in os.environ.items() if k not in hidden}, "PYTHONPATH": path}
+
+
+def _report(record: Path, folder: Path) -> tuple[ReportModel, Path]:
+    """The record as a model, and its page, made when the run could not do it itself."""
+    from pytest_k8sha.reports import load, make
+
+    page = folder / "index.html"
+    if not page.exists() or page.stat().st_mtime_ns < record.stat().st_mtime_ns:
+        page = make([record], folder)
+    return load([record]), page
+
+
+def _show(model: ReportModel, page: Path) -> None:
+    from pytest_k8sha.cli import console
+    from pytest_k8sha.reports import summary
+
+    console.say()
+    for line in summary.lines(model):
+        console.say(line)
+    console.say(f"report: {page}")

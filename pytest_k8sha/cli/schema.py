@@ -1,0 +1,75 @@
+"""``k8sha schema``: the JSON Schema of the files that users write, for their editors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from pytest_k8sha.cli import options
+
+KINDS = {
+    "fleet": "a fleet file (`--fleet`)",
+    "tenant": "tenant.yaml of a tenant's template",
+    "mutant": "a mutant: a broken set-up that a check must fail on",
+    "local": "the options of a cluster of the provider local",
+    "context": "the options of a cluster of the provider context",
+}
+
+
+@click.command("schema")
+@click.argument("kind", type=click.Choice(list(KINDS)))
+@options.debug
+def schema(kind: str) -> None:
+    """Print the JSON Schema (draft 2020-12) of a kind of file."""
+    from pytest_k8sha.cli import console
+
+    console.dump(of(kind))
+
+
+def of(kind: str) -> dict[str, Any]:
+    """The schema of one of `KINDS`."""
+    made = {"fleet": _fleet, "tenant": _tenant, "mutant": _mutant}.get(kind, lambda: _provider(kind))()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "description": KINDS[kind]}
+
+
+def _fleet() -> dict[str, Any]:
+    """The model's schema, with each provider's own keys allowed where that provider is named, and no others."""
+    from pytest_k8sha.fleet.spec import FleetSpec
+    from pytest_k8sha.providers.registry import Registry
+
+    made = FleetSpec.model_json_schema()
+    order = made["$defs"]["ClusterOrder"]
+    default = order["properties"]["provider"]["default"]
+    registry = Registry()
+    order["allOf"] = []
+    for name in registry.names:
+        own = registry.get(name).options.model_json_schema(by_alias=True)
+        made["$defs"] |= own.get("$defs", {})
+        is_named: dict[str, Any] = {"properties": {"provider": {"const": name}}}
+        if name != default:
+            is_named["required"] = ["provider"]
+        order["allOf"].append({"if": is_named, "then": {"properties": own["properties"]}})
+    order["properties"]["provider"]["enum"] = registry.names
+    order.pop("additionalProperties", None)
+    order["unevaluatedProperties"] = False
+    return made
+
+
+def _tenant() -> dict[str, Any]:
+    from pytest_k8sha.tenancy.template import TenantFile
+
+    return TenantFile.model_json_schema()
+
+
+def _mutant() -> dict[str, Any]:
+    from pytest_k8sha.checks.mutants import Mutant
+
+    made: dict[str, Any] = Mutant.model_json_schema()
+    return made
+
+
+def _provider(name: str) -> dict[str, Any]:
+    from pytest_k8sha.providers.registry import Registry
+
+    return Registry().get(name).options.model_json_schema(by_alias=True)
