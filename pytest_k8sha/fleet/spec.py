@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -31,6 +31,20 @@ class PersonaOrder(BaseModel):
     serviceAccount: str = Field("", description="a service account instead of a user")  # noqa: N815 - the file's spelling
 
 
+class Expectations(BaseModel):
+    """What a tenant's pods promise, and so what the cluster must hold them to."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    podSecurity: Literal["baseline", "restricted"] = Field("baseline", description="the Pod Security level in force")  # noqa: N815 - the file's spelling
+    labels: dict[str, str] = Field(
+        default_factory=dict, description="labels that each pod must carry, with values that are right for this tenant"
+    )
+    registries: list[str] = Field(
+        default_factory=list, description="what an image's name must begin with; end it with a slash"
+    )
+
+
 class TenantOrder(BaseModel):
     """A tenant: made from a template folder, or one that exists already."""
 
@@ -41,6 +55,7 @@ class TenantOrder(BaseModel):
     overlays: list[Path] = Field(default_factory=list, description="further manifests, applied after the template")
     namespaces: list[str] = Field(default_factory=list, description="the tenant's namespaces (default: its name)")
     personas: dict[str, PersonaOrder] = Field(default_factory=dict, description="role → who; needed without a template")
+    expects: Expectations | None = Field(None, description="what the tenant's pods promise")
 
     @field_validator("name")
     @classmethod

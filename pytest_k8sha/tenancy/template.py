@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pytest_k8sha.errors import FileProblem, FileProblems, UsageError
-from pytest_k8sha.fleet.spec import PersonaOrder, TenantOrder
+from pytest_k8sha.fleet.spec import Expectations, PersonaOrder, TenantOrder
 from pytest_k8sha.kube import manifests
 from pytest_k8sha.tenancy.tenant import Persona, Tenant
 
@@ -30,6 +30,7 @@ class TenantFile(BaseModel):
 
     namespaces: list[str] = Field(min_length=1, description="the tenant's namespaces, the main one first")
     personas: dict[str, PersonaOrder] = Field(min_length=1, description="role → who")
+    expects: Expectations | None = Field(None, description="what the tenant's pods promise")
 
 
 def prepare(order: TenantOrder) -> tuple[TenantOrder, list[manifests.Manifest]]:
@@ -46,6 +47,7 @@ def prepare(order: TenantOrder) -> tuple[TenantOrder, list[manifests.Manifest]]:
             update={
                 "namespaces": order.namespaces or described.namespaces,
                 "personas": {**described.personas, **order.personas},
+                "expects": order.expects or described.expects,
             }
         )
         files = [p for p in sorted(order.template.rglob("*.yaml")) if p.name != TENANT_FILE]
@@ -92,7 +94,7 @@ def describe(cluster: Cluster, order: TenantOrder) -> Tenant:
         )
         for role, who in order.personas.items()
     }
-    return Tenant(cluster, order.name, namespaces, personas)
+    return Tenant(cluster, order.name, namespaces, personas, order=order)
 
 
 def establish(cluster: Cluster, order: TenantOrder) -> Tenant:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_k8sha.fleet.cluster import Cluster
+    from pytest_k8sha.fleet.spec import Expectations, TenantOrder
     from pytest_k8sha.kube.client import Client
     from pytest_k8sha.kube.resources import Object, Resource
 
@@ -38,7 +39,11 @@ class Persona:
         self.namespace = namespace
         if account:
             self.user = f"system:serviceaccount:{namespace}:{account}"
-            self.groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
+            self.groups: tuple[str, ...] = (
+                "system:serviceaccounts",
+                f"system:serviceaccounts:{namespace}",
+                "system:authenticated",
+            )
         else:
             self.user = user
             self.groups = (*groups, "system:authenticated")
@@ -124,12 +129,20 @@ class Tenant:
     """A tenant of one cluster. ``namespaces[0]`` is where its objects go unless told otherwise."""
 
     def __init__(
-        self, cluster: Cluster, name: str, namespaces: tuple[str, ...], personas: Mapping[str, Persona]
+        self,
+        cluster: Cluster,
+        name: str,
+        namespaces: tuple[str, ...],
+        personas: Mapping[str, Persona],
+        *,
+        order: TenantOrder | None = None,
     ) -> None:
         self.cluster = cluster
         self.name = name
         self.namespaces = namespaces
         self.personas = dict(personas)
+        self.order = order
+        """How the tenant was ordered, its template filled in."""
 
     def __repr__(self) -> str:
         return f"<Tenant {self.name} on {self.cluster.name}: {', '.join(self.namespaces)}>"
@@ -147,6 +160,18 @@ class Tenant:
             return self.personas[role]
         except KeyError:
             raise NotEvaluated(f"tenant {self.name} has no {role}", value=role, allowed=self.personas) from None
+
+    @property
+    def expects(self) -> Expectations:
+        """What the tenant's pods promise; an empty promise where nothing was said."""
+        from pytest_k8sha.fleet.spec import Expectations
+
+        return (self.order.expects if self.order else None) or Expectations()
+
+    @property
+    def owned(self) -> bool:
+        """Whether this run made the tenant, so that checks may put objects into it."""
+        return all(self.cluster.guard.owns(namespace) for namespace in self.namespaces)
 
     @property
     def admin(self) -> Persona:
