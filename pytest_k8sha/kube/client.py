@@ -33,6 +33,9 @@ TIMEOUT = 30.0
 
 CONNECT_TIMEOUT = 5.0
 
+LONGEST_MESSAGE = 20_000
+"""Characters of an answer that is no Status, such as the list of ``/readyz?verbose``, that an error carries."""
+
 _CONTENT_TYPES = {"PATCH": "application/merge-patch+json"}
 
 
@@ -57,7 +60,9 @@ class Client:
         self._local = threading.local()
         self.guard = guard
         self._private = private
-        self._headers = {"User-Agent": f"pytest-k8sha/{__version__} (run {guard.run.id})", **(headers or {})}
+        # Not a plain mapping: a header such as Impersonate-Group may be given several times.
+        self._headers = urllib3.HTTPHeaderDict(headers or {})
+        self._headers.setdefault("User-Agent", f"pytest-k8sha/{__version__} (run {guard.run.id})")
         self.who = who
         self._discovery = discovery
         if guard.look is None:
@@ -179,9 +184,7 @@ class Client:
         extra: Mapping[str, str] | None = None,
     ) -> Client:
         """The same connection, acting as somebody else; the server must allow this identity to impersonate."""
-        from urllib3 import HTTPHeaderDict
-
-        headers = HTTPHeaderDict(self._headers)
+        headers = urllib3.HTTPHeaderDict(self._headers)
         if user:
             headers["Impersonate-User"] = user
         for group in groups:
@@ -214,6 +217,23 @@ class Client:
     def anonymous(self) -> Client:
         """The same server without any credentials."""
         return self._derive(self._anonymous, None, who="system:anonymous")
+
+    def at(self, url: str, *, server_name: str = "") -> Client:
+        """The same identity, speaking to one API server directly and not through the stable address.
+
+        ``url`` is its scheme, host and port. ``server_name`` is the name that its certificate is checked for, where
+        that is not the host of ``url``.
+        """
+
+        def make() -> ApiClient:
+            from kubernetes.client import ApiClient
+
+            configuration = self._make().configuration  # of this call alone, so it may be changed
+            configuration.host = url
+            configuration.tls_server_name = server_name or None
+            return ApiClient(configuration=configuration)
+
+        return self._derive(make, self._headers, who=self.who)
 
     def _derive(self, make: Callable[[], ApiClient], headers: Mapping[str, str] | None, *, who: str) -> Client:
         return Client(make, guard=self.guard, private=self._private, headers=headers, who=who, discovery=self.discovery)
@@ -292,7 +312,7 @@ class Client:
                 raise TransportError("truncated", method=method, path=path, cause=str(error)) from error
         if response.status < 400:
             return parsed
-        status: dict[str, Any] = parsed if isinstance(parsed, dict) else {"message": str(parsed)[:2000]}
+        status: dict[str, Any] = parsed if isinstance(parsed, dict) else {"message": str(parsed)[:LONGEST_MESSAGE]}
         after = response.headers.get("Retry-After", "")
         raise ApiError(
             response.status,

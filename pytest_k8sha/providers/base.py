@@ -101,6 +101,9 @@ class Faults(Protocol):
 
     def thaw(self, component: str, member: int = 0) -> None: ...
 
+    def member_of(self, identity: str) -> int | None:
+        """The member whose program holds a Lease under this identity (``HOST_UUID``); None when it cannot be told."""
+
     def heal(self) -> None:
         """Takes back every fault of this cluster."""
 
@@ -140,3 +143,6 @@ class Provider(Protocol):
     def faults(self, state: ClusterState) -> Faults | None: ...
 
     def issuer(self, state: ClusterState) -> Issuer | None: ...
+
+    def dial(self, state: ClusterState, address: str, port: int) -> tuple[str, int]:
+        """Where to connect, from this machine, to reach an endpoint that the cluster's API servers advertise."""

@@ -67,5 +67,8 @@ class ContextProvider:
     def faults(self, state: ClusterState) -> Faults | None:  # noqa: ARG002
         return None
 
+    def dial(self, state: ClusterState, address: str, port: int) -> tuple[str, int]:  # noqa: ARG002
+        return address, port
+
     def issuer(self, state: ClusterState) -> Issuer | None:  # noqa: ARG002
         return None

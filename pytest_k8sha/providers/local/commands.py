@@ -130,6 +130,8 @@ class _Writer:
             "authorization-mode": ",".join(options.authorization),
             "anonymous-auth": None if options.anonymous_auth else False,
             "client-ca-file": pki / "ca.crt",
+            "default-not-ready-toleration-seconds": options.toleration,
+            "default-unreachable-toleration-seconds": options.toleration,
             "enable-admission-plugins": ",".join(dict.fromkeys(self._admission())) or None,
             "disable-admission-plugins": ",".join(options.admission_off) or None,
             "etcd-servers": f"https://127.0.0.1:{member.etcd_client}",
@@ -196,7 +198,9 @@ class _Writer:
             "use-service-account-credentials": True,
             **_further(options.controller_manager_args),
         }
-        return self._command(CONTROLLER_MANAGER, member.index, flags, env=_MEMORY)
+        # A leader's identity begins with its host's name; `LocalFaults.member_of` reads it.
+        hostname = self._layout.hostname(member)
+        return self._command(CONTROLLER_MANAGER, member.index, flags, env=_MEMORY, hostname=hostname)
 
     def scheduler(self, member: Member) -> Command:
         kubeconfig = self._kubeconfig("scheduler", f"https://127.0.0.1:{member.api}", f"-{member.index}")
@@ -211,7 +215,8 @@ class _Writer:
             "config": self._config(f"scheduler-{member.index}.json", config),
             "feature-gates": ",".join(self._options.feature_gates) or None,
         }
-        return self._command(SCHEDULER, member.index, flags, env=_MEMORY)
+        hostname = self._layout.hostname(member)
+        return self._command(SCHEDULER, member.index, flags, env=_MEMORY, hostname=hostname)
 
     def _component(self, kubeconfig: Path, port: int) -> dict[str, object]:
         """The serving and delegation flags that the controller manager and the scheduler share."""

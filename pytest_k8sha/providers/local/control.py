@@ -58,8 +58,15 @@ class Control:
 class LocalFaults:
     """The faults of a local cluster (see `pytest_k8sha.providers.base.Faults`)."""
 
-    def __init__(self, control: Control, nodes: Nodes) -> None:
-        self._control, self._nodes = control, nodes
+    def __init__(self, control: Control, nodes: Nodes, hosts: tuple[str, ...] = ()) -> None:
+        self._control, self._nodes, self._hosts = control, nodes, hosts
+
+    def member_of(self, identity: str) -> int | None:
+        host = identity.rpartition("_")[0]
+        if host in self._hosts:
+            return self._hosts.index(host)
+        # Where the system gives programs no host name of their own, one member is still one member.
+        return 0 if len(self._hosts) == 1 else None
 
     def stop_heartbeat(self, node: str) -> None:
         self._nodes.heartbeat(node, on=False)

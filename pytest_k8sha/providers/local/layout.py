@@ -73,6 +73,10 @@ class Layout:
     def kubeconfig(self) -> Path:
         return self.place / "kubeconfig"
 
+    def hostname(self, member: Member) -> str:
+        """The name of the host that a member's programs believe to be on."""
+        return f"{self.name}-{member.index}"
+
     def log(self, program: str) -> Path:
         return self.place / "logs" / f"{program}.log"
 

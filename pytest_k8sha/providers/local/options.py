@@ -53,6 +53,9 @@ class LocalOptions(BaseModel):
         "metadata", description="the level at which every request is logged"
     )
     node_grace: int = Field(10, ge=5, le=600, description="seconds without heartbeat before a node is NotReady")
+    toleration: int = Field(
+        5, ge=0, le=600, description="seconds that pods stay on a lost node unless they say otherwise (upstream: 300)"
+    )
     durable: bool = Field(False, description="etcd syncs to the disk; off, since the cluster is thrown away")  # noqa: FBT003
     start_timeout: int = Field(120, ge=5, le=3600, description="seconds that the start may take")
 

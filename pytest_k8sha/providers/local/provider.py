@@ -131,12 +131,28 @@ class LocalProvider:
         return found | {path.stem.replace("member", "audit"): path for path in audits}
 
     def faults(self, state: ClusterState) -> LocalFaults:
-        return LocalFaults(Control(Path(state.place)), self._nodes(Path(state.place)))
+        hosts = tuple(self._layout(state).hostname(member) for member in self._layout(state).members)
+        return LocalFaults(Control(Path(state.place)), self._nodes(Path(state.place)), hosts)
+
+    def dial(self, state: ClusterState, address: str, port: int) -> tuple[str, int]:
+        """The advertised address of a member leads to its port on 127.0.0.1. Any other is what it is.
+
+        The advertised port is not used: the members write the endpoints of ``default/kubernetes`` by turns, and each
+        gives its own port to all of them.
+        """
+        for member in self._layout(state).members:
+            if member.advertised == address:
+                return "127.0.0.1", member.api
+        return address, port
 
     def issuer(self, state: ClusterState) -> Any:
         from pytest_k8sha.providers.local.certs import LocalIssuer
 
         return LocalIssuer(Path(state.place) / "pki")
+
+    @staticmethod
+    def _layout(state: ClusterState) -> Layout:
+        return Layout.of(state.name, Path(state.place), int(state.options["members"]), state.details["ports"])
 
     # --- the steps of create -------------------------------------------------------------------------------------
 
