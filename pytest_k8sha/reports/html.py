@@ -42,7 +42,7 @@ BLOCKS_WHOLE = 40
 TEXT_LIMIT = 1_200
 """Characters of one text of the record; diagnostics may have `DIAGNOSTICS_LIMIT`."""
 DIAGNOSTICS_LIMIT = 6_000
-FAILURE_BUDGET = 3_500_000
+FAILURE_BUDGET = 3_000_000
 """Characters for failures shown whole."""
 MATRIX_ROWS = 1_500
 PASSED_FOLD = 60
