@@ -41,7 +41,7 @@ def merge(records: Iterable[RecordFile]) -> ReportModel:
 
 class _Merger:
     def __init__(self) -> None:
-        self.seen: set[str] = set()
+        self.seen: dict[str, RunView] = {}
         self.results: dict[tuple[str, str, str], list[tuple[datetime, str, Result]]] = {}
         self.facts: dict[str, tuple[str, dict[str, Any]]] = {}
         self.uids: dict[str, dict[str, None]] = {}
@@ -60,10 +60,11 @@ class _Merger:
         run: RunView | None = None
         for line in record.lines:
             if line["hash"] in self.seen:
-                continue  # the beginning of a record that is also given as a whole
-            self.seen.add(line["hash"])
+                run = self.seen[line["hash"]]  # the beginning of a record that is also given as a whole
+                continue
             if line["kind"] == "run.start" or run is None:
                 run = self._start(line)
+            self.seen[line["hash"]] = run
             self._line(line, run)
 
     def _start(self, line: Line) -> RunView:

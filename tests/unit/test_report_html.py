@@ -171,7 +171,7 @@ NASTY = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_whatever_a_cluster_names_its_objects_stays_text(data: st.DataObject) -> None:
     """Every text of a record, keys included, shows as itself and makes no element."""
