@@ -10,29 +10,40 @@ from typing import TYPE_CHECKING
 from pytest_k8sha.errors import ApiError, ImpactRefused, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pytest_k8sha.checks.judge import Judge
 
 RBAC = "RBAC"
+ESCALATION = "escalation"
+QUOTA = "quota"
+UNSPECIFIED = "quota, unspecified request"
+LIMITS = "LimitRange"
+POD_SECURITY = "PodSecurity"
+POLICY = "ValidatingAdmissionPolicy"
+WEBHOOK = "webhook"
+NODE = "NodeRestriction"
+
+ADMISSION = (POD_SECURITY, POLICY, WEBHOOK)
+"""Those that judge an object by its content; quota and limits judge its size."""
+
+_QUOTED = r'"(?P<name>(?:[^"\\]|\\.)*)"'
 
 _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("quota", re.compile(r"exceeded quota: (?P<name>[\w.-]+)")),
-    ("quota", re.compile(r"failed quota: (?P<name>[\w.-]+)")),
-    ("PodSecurity", re.compile(r'violates PodSecurity "(?P<name>[^"]+)"')),
-    ("ValidatingAdmissionPolicy", re.compile(r"ValidatingAdmissionPolicy '(?P<name>[^']+)'")),
-    ("webhook", re.compile(r'admission webhook "(?P<name>[^"]+)" denied the request')),
-    ("LimitRange", re.compile(r"(?P<name>maximum|minimum) [\w./-]+ usage per \w+|max limit to request ratio")),
-    ("NodeRestriction", re.compile(r"is not allowed to .*(?P<name>node)")),
-    ("escalation", re.compile(r"is attempting to grant RBAC permissions not currently held(?P<name>)")),
-    (
-        RBAC,
-        re.compile(
-            r'(?:User |user |)"?(?P<name>[^"]+)"? cannot [\w:-]+ '
-            r"(?:resource|path|users|groups|uids|userextras|serviceaccounts)?"
-        ),
-    ),
+    (RBAC, re.compile(rf"User {_QUOTED} cannot \S+ (?:resource|path) \"")),
+    (ESCALATION, re.compile(rf"user {_QUOTED} .*is attempting to grant RBAC permissions not currently held")),
+    (QUOTA, re.compile(r"exceeded quota: (?P<name>[\w.-]+)")),
+    (UNSPECIFIED, re.compile(r"failed quota: (?P<name>[\w.-]+)")),
+    (LIMITS, re.compile(r"\[?(?P<name>(?:maximum|minimum) [\w./-]+) usage per \w+ is ")),
+    (LIMITS, re.compile(r"\[?(?P<name>[\w./-]+ max limit to request ratio) per \w+ is ")),
+    (POD_SECURITY, re.compile(rf"violates PodSecurity {_QUOTED}")),
+    (POLICY, re.compile(r"ValidatingAdmissionPolicy '(?P<name>[^']+)' with binding '[^']+' denied request")),
+    (WEBHOOK, re.compile(rf"admission webhook {_QUOTED} denied the request")),
+    (NODE, re.compile(rf"node {_QUOTED} is not allowed to ")),
 )
+
+_HEAD = re.compile(r"^(?:[\w.-]+ (?:\"[^\"]*\" )?is )?forbidden: ")
+"""What API server puts before the words of whoever refused."""
 
 
 @dataclass(frozen=True)
@@ -43,46 +54,68 @@ class Denial:
     name: str
     message: str
 
+    def __str__(self) -> str:
+        return f"{self.by} {self.name}".rstrip()
+
 
 def attribute(error: ApiError) -> Denial | None:
     """Who denied it; None when this is no denial at all (only a 403 Forbidden is one) or names nobody known.
 
-    The texts are those of kube-apiserver (`responsewriters/errors.go`, the quota, LimitRange and PodSecurity admission
-    plugins, `ValidatingAdmissionPolicy` and webhook dispatchers).
+    The texts are those of kube-apiserver: `responsewriters/errors.go` and the RBAC, quota, LimitRange, PodSecurity,
+    NodeRestriction, `ValidatingAdmissionPolicy` and webhook plugins. They are looked for only where the server puts the
+    words of whoever refused, since the rest of a message may hold text that a tenant wrote.
     """
     if error.status not in {403, 422} or (error.status == 403 and error.reason not in {"", "Forbidden"}):
         return None
+    words = _HEAD.sub("", error.message, count=1)
     for by, pattern in _RULES:
-        found = pattern.search(error.message)
+        found = pattern.match(words)
         if not found:
             continue
         # A policy may be told to answer 422 Invalid (spec.validations[].reason); it still names itself.
-        if error.status == 422 and by != "ValidatingAdmissionPolicy":
-            continue
-        return Denial(by, found.groupdict().get("name") or "", error.message)
+        if error.status == 422 and by != POLICY:
+            return None
+        return Denial(by, found["name"], error.message)
     return None
 
 
 @contextmanager
-def expect_denied(judge: Judge, subject: object, *, by: str, naming: str = "", allowed: str = "") -> Iterator[None]:
-    """The request inside must be denied by ``by`` (and by the very object ``naming``, where given).
+def expect_denied(
+    judge: Judge,
+    subject: object,
+    *,
+    by: str | tuple[str, ...],
+    naming: str = "",
+    allowed: str | Callable[[], str] = "",
+    rule: str = "",
+    remedy: str = "",
+) -> Iterator[None]:
+    """The request inside must be denied by ``by`` (one of, when several), and by the very object ``naming``.
 
-    Denied so: the subject is ok. It succeeds: bad, with ``allowed`` as what was seen. Anything else, such as a 404, a
-    500, a time-out or a denial by another plugin, leaves the subject open, since it says nothing about ``by``.
+    Denied so: the subject is ok. It succeeds: bad, with ``allowed`` (or what it returns) as what was seen. Anything
+    else, such as a 404, a 500, a time-out or a denial by another plugin, leaves the subject open, since it says nothing
+    about ``by``.
     """
+    wanted = (by,) if isinstance(by, str) else by
     try:
         yield
     except ImpactRefused:
         raise
     except ApiError as error:
         denial = attribute(error)
-        if denial and denial.by == by and naming in denial.name:
-            judge.ok(subject, f"denied by {denial.by} {denial.name}".rstrip())
+        if denial and denial.by in wanted and naming in denial.name:
+            judge.ok(subject, f"denied by {denial}")
         elif denial:
-            judge.unsure(subject, f"denied by {denial.by} {denial.name}, not by {by} {naming}: {denial.message}")
+            judge.unsure(subject, f"denied by {denial}, not by {' or '.join(wanted)} {naming}: {denial.message}")
         else:
             judge.unsure(subject, f"an error is not a denial: {error}")
     except RequestError as error:
         judge.unsure(subject, f"an error is not a denial: {error}")
     else:
-        judge.bad(subject, seen=allowed or f"the request succeeded; {by} should have denied it")
+        seen = allowed if isinstance(allowed, str) else allowed()
+        judge.bad(
+            subject,
+            seen=seen or f"the request succeeded; {' or '.join(wanted)} should have denied it",
+            rule=rule,
+            remedy=remedy,
+        )

@@ -36,7 +36,9 @@ class Expectations(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    podSecurity: Literal["baseline", "restricted"] = Field("baseline", description="the Pod Security level in force")  # noqa: N815 - the file's spelling
+    podSecurity: Literal["baseline", "restricted"] = Field(
+        default="baseline", description="the Pod Security level in force"
+    )  # noqa: N815 - the file's spelling
     labels: dict[str, str] = Field(
         default_factory=dict, description="labels that each pod must carry, with values that are right for this tenant"
     )
