@@ -81,6 +81,11 @@ class ProcessId:
             self.signal(signal.SIGKILL)
         return self.wait(5.0)
 
+    def collect(self) -> None:
+        """Takes the exit code of a child that `Program.forget` let go of, so that no zombie stays."""
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)
+
     def wait(self, seconds: float) -> bool:
         """Waits for the end of a process that need not be a child; true when it is gone."""
         deadline = _clock.Deadline(seconds)
@@ -107,6 +112,10 @@ class Program:
     def code(self) -> int | None:
         """The exit code, negative for a signal; None while it runs."""
         return self._popen.poll()
+
+    def forget(self) -> None:
+        """Lets the program run on without this object; see `ProcessId.collect`."""
+        self._popen.returncode = 0  # Popen warns of a program that runs when it is thrown away, and would wait for it
 
     def signal(self, number: int) -> None:
         if self.code is None:

@@ -109,4 +109,14 @@ class Child:
             "pid": program.pid if program and self.running else None,
             "created": program.id.created if program and self.running else None,
             "ends": self.ends,
+            "own_hostname": self._has_own_hostname(),
         }
+
+    def _has_own_hostname(self) -> bool:
+        if not self.hostname or not self.running or self.program is None:
+            return False
+        try:
+            theirs, ours = (os.readlink(f"/proc/{pid}/ns/uts") for pid in (self.program.pid, "self"))
+        except OSError:
+            return False
+        return theirs != ours

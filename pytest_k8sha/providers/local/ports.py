@@ -57,7 +57,7 @@ def reserve(folder: Path, count: int, *, wanted: int = 0) -> Hold:
     Raises `EnvironmentFailure` when the wanted port is taken, or when there are not enough.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _sweep(folder)
+    sweep(folder)
     hold = Hold(folder, {})
     try:
         if wanted:
@@ -89,9 +89,13 @@ def _take_wanted(hold: Hold, port: int) -> None:
 def _take(hold: Hold, port: int) -> bool:
     path = hold.folder / f"{port}.lock"
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    if _locked(fd, path) and _bindable(port):
+    if not _locked(fd, path):
+        os.close(fd)
+        return False
+    if _bindable(port):
         hold.files[port] = fd
         return True
+    path.unlink()
     os.close(fd)
     return False
 
@@ -116,7 +120,7 @@ def _bindable(port: int) -> bool:
     return True
 
 
-def _sweep(folder: Path) -> None:
+def sweep(folder: Path) -> None:
     """Removes the files that a killed cluster left; a held one cannot be locked and stays."""
     for path in folder.glob("*.lock"):
         with contextlib.suppress(OSError):

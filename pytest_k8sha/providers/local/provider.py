@@ -71,6 +71,7 @@ class LocalProvider:
                     f"the cluster {request.name} did not start: {error}", logs=logs, remedy=_remedy(logs)
                 ) from error
             raise
+        numbers = hold.ports
         hold.let_go()
         state = ClusterState(
             name=request.name,
@@ -84,7 +85,7 @@ class LocalProvider:
             details={
                 "supervisor": {"pid": started.id.pid, "created": started.id.created},
                 "server": plan.server,
-                "ports": hold.ports,
+                "ports": numbers,
                 "version": programs[commands.APISERVER].version,
                 "programs": {name: [str(found.path), found.source] for name, found in programs.items()},
                 "timings": timings,
@@ -116,6 +117,10 @@ class LocalProvider:
         }
         if options.members > 1:
             found["members:many"] = how
+            with contextlib.suppress(SupervisorGone):
+                programs = Control(Path(state.place)).order("status")["programs"]
+                if all(one["own_hostname"] for one in programs if one["component"] == commands.APISERVER):
+                    found["members:identity"] = "the system gives each API server a host name of its own"
         if options.nodes:
             found["nodes:simulated"] = f"KWOK, {options.nodes} nodes in {min(options.zones, options.nodes)} zones"
             found["faults:heartbeat"] = "kwok lets go of a node whose label says so"
@@ -201,6 +206,7 @@ class LocalProvider:
             pass_fds=list(hold.files.values()),
         )
         request.journal.made(entry, pid=started.id.pid, created=started.id.created)
+        started.forget()  # it outlives this object, and with `k8sha up` this process
         return started
 
     def _bring_up(
@@ -238,12 +244,12 @@ def _supervisor(state: ClusterState) -> _process.ProcessId:
 
 def _end(place: Path, supervisor: _process.ProcessId) -> None:
     """Asks the supervisor to take the cluster down, and makes sure of it. Idempotent."""
-    if not supervisor.alive:
-        return
-    with contextlib.suppress(K8shaError):
-        Control(place).order("down", timeout=_DOWN_TIMEOUT)
-    if not supervisor.wait(2.0):
-        supervisor.end(_DOWN_TIMEOUT)
+    if supervisor.alive:
+        with contextlib.suppress(K8shaError):
+            Control(place).order("down", timeout=_DOWN_TIMEOUT)
+        if not supervisor.wait(2.0):
+            supervisor.end(_DOWN_TIMEOUT)
+    supervisor.collect()
 
 
 def _clean(place: Path) -> None:
