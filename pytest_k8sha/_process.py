@@ -96,6 +96,20 @@ class ProcessId:
         return True
 
 
+def naming(path: Path, *, words: Sequence[str]) -> list[ProcessId]:
+    """The processes whose command line names something at or below ``path``, and one of whose words ends with one of
+    ``words``: how a program is found that was started and whose number was never written down."""
+    import psutil
+
+    place, found = str(path), []
+    for process in psutil.process_iter(["cmdline", "create_time", "status"]):
+        line = process.info["cmdline"] or []
+        names_it = any(word == place or f"{place}/" in word for word in line)
+        if names_it and any(word.endswith(tuple(words)) for word in line) and process.pid != os.getpid():
+            found.append(ProcessId(process.pid, process.info["create_time"]))
+    return found
+
+
 class Program:
     """A program that this process started and that still runs, or has ended."""
 

@@ -1,7 +1,8 @@
 """`k8sha recover`: replays the journals of runs whose process is gone, backwards, until nothing of them is left.
 
-It is idempotent: what is gone already is no error. It deletes an object only when the object carries the run's id, and
-a cluster only when the journal says that the run was making it.
+It is idempotent: what is gone already is no error. It deletes an object only when the object carries the run's id, a
+cluster only when the journal says that the run was making it, and a kept cluster only when `k8sha up` was killed before
+it was there. What still runs is not touched.
 """
 
 from __future__ import annotations
@@ -9,22 +10,43 @@ from __future__ import annotations
 import shutil
 import signal
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from pytest_k8sha import _clock
 from pytest_k8sha._process import ProcessId
-from pytest_k8sha.errors import ApiError, K8shaError
+from pytest_k8sha._wait import eventually
+from pytest_k8sha.errors import ApiError, EnvironmentFailure, K8shaError
 from pytest_k8sha.fleet.cluster import Cluster
+from pytest_k8sha.fleet.run import UNFINISHED
 from pytest_k8sha.model import LABEL_RUN, Impact, Run
 from pytest_k8sha.providers.base import STATE_FILE, ClusterState
 from pytest_k8sha.safety import journal
 from pytest_k8sha.safety.guard import Target
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from pytest_k8sha.providers.base import Progress
     from pytest_k8sha.providers.registry import Registry
     from pytest_k8sha.settings import Settings
+
+LOCK_DEADLINE = 600.0
+"""Seconds to wait for another `k8sha recover`."""
+
+WORKER_GRACE = 3.0
+"""Seconds for a worker to see that its controller is gone, and to end by itself."""
+
+GONE_DEADLINE = 90.0
+"""Seconds for objects that were deleted to be gone; a namespace takes its time."""
+
+UNFINISHED_GRACE = 60.0
+"""Seconds after which a run's folder that is still being made belongs to nobody."""
+
+_NAMESPACES = "/api/v1/namespaces"
 
 
 @dataclass
@@ -41,64 +63,281 @@ class Recovered:
 
 
 def recover(settings: Settings, registry: Registry, progress: Progress, *, dry_run: bool = False) -> list[Recovered]:
-    """Cleans up after every run that has ended without doing so. With ``dry_run`` it only tells."""
-    done = []
-    for folder in sorted(settings.runs.glob("*"), reverse=True):
-        if folder.is_dir():
-            progress(f"run {folder.name}")
-            done.append(_run(folder, settings, registry, dry_run=dry_run))
-    return done
+    """Cleans up after every run that has ended without doing so. With ``dry_run`` it only tells.
+
+    Raises `EnvironmentFailure` when another `k8sha recover` does not end, or when the state folder cannot be written.
+    """
+    if not settings.state.exists():
+        return []
+    lock = FileLock(settings.state / "recover.lock")
+    try:
+        with lock.acquire(timeout=LOCK_DEADLINE):
+            done = [_Recovery(f, settings, registry, progress, dry_run=dry_run).run() for f in _folders(settings.runs)]
+            halves = [_half_made(f, registry, progress, dry_run=dry_run) for f in _folders(settings.fleets)]
+    except Timeout as error:
+        raise EnvironmentFailure(f"another k8sha recover held {lock.lock_file} for {LOCK_DEADLINE:.0f} s") from error
+    except OSError as error:
+        raise EnvironmentFailure(
+            f"{settings.state} cannot be cleaned up ({error})", remedy="run it as the user whose folder that is"
+        ) from error
+    return [*done, *filter(None, halves)]
 
 
 def pending(settings: Settings) -> dict[str, bool]:
     """The runs that have a folder, and whether each still runs."""
-    return {folder.name: _running(folder) for folder in sorted(settings.runs.glob("*")) if folder.is_dir()}
+    return {folder.name: _running(folder) for folder in reversed(_folders(settings.runs))}
+
+
+def _folders(parent: Path) -> list[Path]:
+    """The newest first."""
+    return sorted((path for path in parent.glob("*") if path.is_dir()), reverse=True)
 
 
 def _running(folder: Path) -> bool:
+    """Whether the process that owns a run still lives; a folder without an owner is being made at this moment."""
     owner = journal.read(folder / "journal.jsonl").owner
+    if owner is None and folder.name.endswith(UNFINISHED):
+        return _clock.epoch() - folder.stat().st_mtime < UNFINISHED_GRACE
     return owner is not None and owner.alive
 
 
-def _run(folder: Path, settings: Settings, registry: Registry, *, dry_run: bool) -> Recovered:
-    replays = [journal.read(path) for path in sorted(folder.glob("journal*.jsonl"))]
-    result = Recovered(folder.name)
-    main = next((r for r in replays if r.path.name == "journal.jsonl"), None)
-    if main and main.owner and main.owner.alive:
-        result.running = True
-        return result
-    for replay in replays:
-        for entry in replay.open:
-            if entry.what == "object":
-                continue
-            name = f"{entry.what} {entry.data.get('cluster') or entry.data.get('name') or entry.n}"
-            if dry_run:
-                result.removed.append(name)
-                continue
-            try:
-                if entry.what == "cluster":
-                    _end_cluster(entry.data, registry)
-                elif entry.what == "process":
-                    _end_process(entry.data)
-                else:
-                    continue
-            except (K8shaError, OSError) as error:
-                result.remains.append(f"{name}: {error}")
-            else:
-                result.removed.append(name)
-    _objects(folder, replays, settings, registry, result, dry_run=dry_run)
-    if not result.remains and not dry_run:
-        shutil.rmtree(folder, ignore_errors=True)
+def _half_made(folder: Path, registry: Registry, progress: Progress, *, dry_run: bool) -> Recovered | None:
+    """A kept cluster whose maker was killed before it was there."""
+    if (folder / STATE_FILE).exists() or _running(folder):
+        return None
+    name = f"cluster {folder.name}, which `k8sha up` did not finish"
+    progress(name)
+    result = Recovered(f"up-{folder.name}")
+    intents = [entry for entry in journal.read(folder / "journal.jsonl").open if entry.what == "cluster"]
+    provider = str(intents[0].data["provider"]) if intents else "local"
+    try:
+        if not dry_run:
+            registry.get(provider).delete(ClusterState(folder.name, provider, str(folder), "", made=True))
+            shutil.rmtree(folder)
+    except (K8shaError, OSError) as error:
+        result.remains.append(f"{name}: {error}")
+    else:
+        result.removed.append(name)
     return result
 
 
-def _end_cluster(data: dict[str, object], registry: Registry) -> None:
+class _Recovery:
+    """The clean-up after one run."""
+
+    def __init__(
+        self, folder: Path, settings: Settings, registry: Registry, progress: Progress, *, dry_run: bool
+    ) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._registry = registry
+        self._progress = progress
+        self._dry_run = dry_run
+        self._replays: list[journal.Replay] = []
+        self._result = Recovered(folder.name.removesuffix(UNFINISHED).lstrip("."))
+
+    def run(self) -> Recovered:
+        if _running(self._folder):
+            self._result.running = True
+            return self._result
+        self._progress(f"run {self._result.run}")
+        paths = sorted(self._folder.glob("journal*.jsonl"))
+        self._workers(paths)
+        # Read only now: a worker may have written until its end.
+        self._replays = [journal.read(path) for path in paths]
+        self._faults()
+        self._objects()
+        self._programs()
+        if not self._result.remains and not self._dry_run:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            if self._folder.exists():
+                self._result.remains.append(f"folder {self._folder}: it cannot be removed")
+        return self._result
+
+    def _workers(self, paths: list[Path]) -> None:
+        """Waits for the run's other processes, and ends those that do not see that their run is over."""
+        for path in paths:
+            worker = journal.read(path).owner
+            if worker is None or not worker.alive:
+                continue
+            name = f"process {worker.pid} ({path.stem.removeprefix('journal-')})"
+            if self._dry_run or worker.wait(WORKER_GRACE) or worker.end(WORKER_GRACE):
+                self._result.removed.append(name)
+            else:
+                self._result.remains.append(f"{name}: it does not end")
+
+    def _entries(self, what: str) -> list[journal.Entry]:
+        return [entry for replay in self._replays for entry in replay.open if entry.what == what]
+
+    def _programs(self) -> None:
+        """Ends the clusters that the run made, and processes that belong to none."""
+        clusters = self._entries("cluster")
+        places = {entry.data.get("place") for entry in clusters}
+        for entry in clusters:
+            state = _state_in(entry.data)
+            if state.made:
+                self._do(f"cluster {state.name}", partial(self._registry.get(state.provider).delete, state))
+        for entry in self._entries("process"):
+            if entry.data.get("place") not in places:
+                name = f"process {entry.data.get('pid')} ({entry.data.get('role', 'unknown')})"
+                self._do(name, partial(_end_process, entry.data))
+
+    def _do(self, name: str, action: Callable[[], None]) -> None:
+        if not self._dry_run:
+            try:
+                action()
+            except (K8shaError, OSError) as error:
+                self._result.remains.append(f"{name}: {error}")
+                return
+        self._result.removed.append(name)
+
+    def _faults(self) -> None:
+        """Takes faults back on clusters that outlive the run."""
+        for name in dict.fromkeys(str(entry.data.get("cluster")) for entry in self._entries("fault")):
+            state = self._state_of(name)
+            if state is None or self._of_run(state) or not self._registry.get(state.provider).alive(state):
+                continue
+            faults = self._registry.get(state.provider).faults(state)
+            if faults is not None:
+                self._do(f"faults on cluster {name}", faults.heal)
+
+    def _objects(self) -> None:
+        """Deletes what the run created on clusters that outlive it."""
+        wanted: dict[str, list[journal.Entry]] = {}
+        for entry in self._entries("object"):
+            wanted.setdefault(str(entry.data["cluster"]), []).append(entry)
+        for name, entries in wanted.items():
+            state = self._state_of(name)
+            if state is None:
+                self._result.remains.append(f"objects on cluster {name}: nothing is known about this cluster any more")
+            elif self._of_run(state):
+                continue  # they end with their cluster
+            elif not self._registry.get(state.provider).alive(state):
+                self._result.removed.append(f"objects on cluster {name}: the cluster itself is gone")
+            else:
+                self._progress(f"run {self._result.run}: objects on cluster {name}")
+                self._sweep(state, entries)
+
+    def _sweep(self, state: ClusterState, entries: list[journal.Entry]) -> None:
+        private = self._folder / "private"
+        private.mkdir(mode=0o700, exist_ok=True)
+        label = next((replay.label for replay in self._replays if replay.label), "")
+        run = Run(id=self._result.run, owner=label, expires=int(_clock.epoch()) + 600)
+        cluster = Cluster(state, self._registry.get(state.provider), run=run, private=private)
+        try:
+            known = {str(entry.data["uid"]) for entry in entries if entry.data.get("uid")}
+            found = cluster.client.get("/api/v1/namespaces/kube-system")["metadata"]["uid"]
+        except K8shaError as error:
+            self._result.remains.append(f"objects on cluster {state.name}: {error}")
+            return
+        if known and found not in known:
+            self._result.remains.append(
+                f"objects on cluster {state.name}: its name leads to another cluster now ({found}, not {min(known)})"
+            )
+            return
+        cluster.guard.ceiling = Impact.EXERCISE
+        try:
+            Sweep(cluster, self._result, dry_run=self._dry_run).run(str(entry.data["path"]) for entry in entries)
+        except K8shaError as error:
+            self._result.remains.append(f"objects on cluster {state.name}: {error}")
+
+    def _state_of(self, name: str) -> ClusterState | None:
+        for place in (self._folder / "clusters" / name, self._settings.fleets / name):
+            if (place / STATE_FILE).exists():
+                return ClusterState.load(place)
+        return None
+
+    def _of_run(self, state: ClusterState) -> bool:
+        """Whether the run made this cluster, so that all in it ends with it."""
+        return state.made and Path(state.place).is_relative_to(self._folder)
+
+
+class Sweep:
+    """Deletes every object of one run from one cluster: first what is in no namespace of the run, namespaces last."""
+
+    def __init__(self, cluster: Cluster, result: Recovered, *, dry_run: bool) -> None:
+        self._cluster = cluster
+        self._result = result
+        self._dry_run = dry_run
+        self._query = {"labelSelector": f"{LABEL_RUN}={cluster.run.id}"}
+
+    def run(self, paths: Iterable[str]) -> None:
+        """``paths`` are those of objects; all objects of the run in their collections are found by the run's label."""
+        collections = dict.fromkeys(path.rsplit("/", 1)[0] for path in paths)
+        own = set()
+        if _NAMESPACES in collections:
+            own = {str(item["metadata"]["name"]) for item in self._items(_NAMESPACES)}
+        gone: list[str] = []
+        for path in sorted(collections, key=lambda path: path == _NAMESPACES):
+            if Target.of(path).namespace in own:
+                continue  # it goes with its namespace
+            try:
+                deleted = self._collection(path)
+            except K8shaError as error:
+                self._result.remains.append(f"{path} on {self._cluster.name}: {error}")
+                continue
+            if deleted:
+                gone.append(path)
+        for path in gone:
+            try:
+                eventually(
+                    partial(self._is_empty, path),
+                    what=f"{path} holds nothing of the run any more",
+                    timeout=GONE_DEADLINE,
+                )
+            except K8shaError as error:
+                self._result.remains.append(f"{path} on {self._cluster.name}: {error}{self._why(path)}")
+
+    def _is_empty(self, path: str) -> bool:
+        return not self._items(path)
+
+    def _items(self, path: str) -> list[dict[str, Any]]:
+        try:
+            return list(self._cluster.client.request("GET", path, query=self._query).get("items") or [])
+        except ApiError as error:
+            if error.status == 404:  # the kind itself is gone, with its CustomResourceDefinition
+                return []
+            raise
+
+    def _collection(self, path: str) -> bool:
+        """Deletes the run's objects of one collection; true when there is something to wait for."""
+        target = Target.of(path)
+        items = self._items(path)
+        for item in items:
+            meta = item["metadata"]
+            name, namespace = str(meta["name"]), str(meta.get("namespace", ""))
+            self._result.removed.append(
+                f"{target.resource} {f'{namespace}/' if namespace else ''}{name} on {self._cluster.name}"
+            )
+            if self._dry_run or meta.get("deletionTimestamp"):
+                continue
+            # The label proves that it is ours, and the uid that it is still the object that was seen.
+            self._cluster.guard.own.add((target.group, target.resource, f"{namespace}/{name}" if namespace else name))
+            options = {
+                "apiVersion": "v1",
+                "kind": "DeleteOptions",
+                "preconditions": {"uid": meta["uid"]},
+                "propagationPolicy": "Foreground",
+            }
+            try:
+                self._cluster.client.request("DELETE", f"{path}/{name}", body=options)
+            except ApiError as error:
+                if error.status not in {404, 409}:
+                    raise
+        return bool(items) and not self._dry_run
+
+    def _why(self, path: str) -> str:
+        if path != _NAMESPACES:
+            return ""
+        names = [str(item["metadata"]["name"]) for item in self._items(path)]
+        return "; " + "; ".join(f"{name}: {self._cluster.remains(name)}" for name in names)
+
+
+def _state_in(data: dict[str, object]) -> ClusterState:
+    """The state of a cluster that a run was making, as far as it had come."""
     place = Path(str(data["place"]))
     if (place / STATE_FILE).exists():
-        state = ClusterState.load(place)
-    else:  # killed while it was being made
-        state = ClusterState(str(data["cluster"]), str(data["provider"]), str(place), "", made=True)
-    registry.get(state.provider).delete(state)
+        return ClusterState.load(place)
+    return ClusterState(str(data["cluster"]), str(data["provider"]), str(place), "", made=True)
 
 
 def _end_process(data: dict[str, object]) -> None:
@@ -109,72 +348,4 @@ def _end_process(data: dict[str, object]) -> None:
         identity.end(5.0)
 
 
-def _objects(
-    folder: Path,
-    replays: list[journal.Replay],
-    settings: Settings,
-    registry: Registry,
-    result: Recovered,
-    *,
-    dry_run: bool,
-) -> None:
-    """Deletes what the run created on clusters that outlive it, the newest kinds first, namespaces last."""
-    wanted: dict[str, list[str]] = {}
-    for replay in replays:
-        for entry in replay.open:
-            if entry.what == "object":
-                collection = str(entry.data["path"]).rsplit("/", 1)[0]
-                paths = wanted.setdefault(str(entry.data["cluster"]), [])
-                if collection not in paths:
-                    paths.append(collection)
-    if not wanted:
-        return
-    label = next((r.label for r in replays if r.label), "")
-    run = Run(id=folder.name, owner=label, expires=int(_clock.epoch()) + 600)
-    for name, collections in wanted.items():
-        state = _state_of(name, folder, settings)
-        if state is None:
-            result.remains.append(f"objects on cluster {name}: nothing is known about this cluster any more")
-            continue
-        if not registry.get(state.provider).alive(state):
-            result.removed.append(f"objects on cluster {name}: the cluster itself is gone")
-            continue
-        cluster = Cluster(state, registry.get(state.provider), run=run, private=folder / "private")
-        cluster.guard.ceiling = Impact.EXERCISE
-        for path in sorted(collections, key=lambda p: Target.of(p).resource == "namespaces"):
-            _collection(cluster, path, result, dry_run=dry_run)
-
-
-def _collection(cluster: Cluster, path: str, result: Recovered, *, dry_run: bool) -> None:
-    run = cluster.run.id
-    target = Target.of(path)
-    try:
-        found = cluster.client.request("GET", path, query={"labelSelector": f"{LABEL_RUN}={run}"}).get("items") or []
-        for item in found:
-            name = item["metadata"]["name"]
-            text = f"{target.resource} {item['metadata'].get('namespace', '')}/{name} on {cluster.name}"
-            if dry_run:
-                result.removed.append(text)
-                continue
-            cluster.guard.own.add((target.group, target.resource, name))
-            if target.resource == "namespaces" and not target.group:
-                cluster.delete_namespace(name)
-            else:
-                body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": item["metadata"]["uid"]}}
-                cluster.client.request("DELETE", f"{path}/{name}", body=body)
-            result.removed.append(text)
-    except ApiError as error:
-        if error.status != 404:
-            result.remains.append(f"{path} on {cluster.name}: {error}")
-    except K8shaError as error:
-        result.remains.append(f"{path} on {cluster.name}: {error}")
-
-
-def _state_of(name: str, folder: Path, settings: Settings) -> ClusterState | None:
-    for place in (settings.fleets / name, folder / "clusters" / name):
-        if (place / STATE_FILE).exists():
-            return ClusterState.load(place)
-    return None
-
-
-__all__ = ["Recovered", "recover"]
+__all__ = ["Recovered", "pending", "recover"]

@@ -108,18 +108,25 @@ def spec_of(function: Any) -> CheckSpec | None:
 
 @dataclass
 class Catalogue:
-    """All checks of some folders, by id, with the mutants that each is proved by."""
+    """All checks of some folders, by id, with the mutants that each is proved by.
+
+    ``places`` holds each check's file as ``folder/file.py``, ``nodes`` what pytest is told to run just this check.
+    """
 
     checks: dict[str, CheckSpec] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
+    nodes: dict[str, str] = field(default_factory=dict)
     mutants: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, folders: Iterable[Path]) -> Catalogue:
-        """Reads every ``test_*.py`` below the folders. Raises `UsageError` when two checks share an id."""
+        """Reads every ``test_*.py`` below the folders, and files as they are.
+
+        Raises `UsageError` when two checks share an id.
+        """
         catalogue = cls()
         for folder in folders:
-            for path in sorted(folder.rglob("test_*.py")):
+            for path in sorted(folder.rglob("test_*.py")) if folder.is_dir() else [folder]:
                 catalogue._read(path)
         return catalogue
 
@@ -134,7 +141,7 @@ class Catalogue:
             loader.loader.exec_module(module)
         finally:
             del sys.modules[name]
-        for item in vars(module).values():
+        for attribute, item in vars(module).items():
             spec = spec_of(item)
             if spec is None or getattr(item, "__module__", name) != name:
                 continue
@@ -142,3 +149,4 @@ class Catalogue:
                 raise UsageError(f"two checks share an id: {self.places[spec.id]} and {path}", value=spec.id)
             self.checks[spec.id] = spec
             self.places[spec.id] = f"{path.parent.name}/{path.name}"
+            self.nodes[spec.id] = f"{path}::{attribute}"

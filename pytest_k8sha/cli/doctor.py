@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,8 @@ import click
 from pytest_k8sha.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest_k8sha.providers.base import Progress
     from pytest_k8sha.providers.registry import Registry
     from pytest_k8sha.settings import Settings

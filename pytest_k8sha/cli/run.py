@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,8 @@ from pytest_k8sha.cli import options
 from pytest_k8sha.cli.app import INTERRUPTED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pytest_k8sha.reports.model import ReportModel
 
 OUT = Path("k8sha-out")
@@ -44,10 +45,9 @@ class WithRest(click.Command):
 
 @dataclass
 class Selection:
-    """What to run: folders, files or node ids, and the ids of checks where only some are wanted."""
+    """What pytest is told to run: folders, files or node ids. ``bundled`` when all of them travel with the package."""
 
     paths: list[str] = field(default_factory=list)
-    checks: list[str] = field(default_factory=list)
     bundled: bool = True
 
 
@@ -65,7 +65,7 @@ class Selection:
     help="The folder of record and report.",
 )
 @click.option("-n", "workers", metavar="N", help="Workers of pytest-xdist: a number, or auto.")
-@click.option("--keep", is_flag=True, help="Leave clusters and objects as they are, for a look; then `k8sha recover`.")
+@click.option("--keep", is_flag=True, help="Keep the clusters afterwards; `k8sha down` ends them.")
 @options.as_json
 @options.debug
 def run(
@@ -91,7 +91,6 @@ def run(
     """
     from pytest_k8sha import _process
     from pytest_k8sha.cli import console
-    from pytest_k8sha.errors import UsageError
     from pytest_k8sha.providers.registry import Registry
 
     if workers is not None:
@@ -103,17 +102,15 @@ def run(
         *_pytest(folder, chosen),
         *[f"--k8sha-cluster={text}" for text in cluster],
         *([] if cluster else [f"--k8sha-fleet={fleet or options.demo_fleet()}"]),
-        *([f"--k8sha-check={','.join(chosen.checks)}"] if chosen.checks else []),
         *([f"--k8sha-impact={impact}"] if impact else []),
         f"--k8sha-out={folder}",
-        *(["--k8sha-keep"] if keep else []),
+        *(["--k8sha-keep=always"] if keep else []),
         *(["-n", workers] if workers is not None else []),
         *click.get_current_context().meta[_PYTEST_ARGS],
     ]
     record = folder / RECORD
-    before = record.stat().st_mtime_ns if record.exists() else 0
     code = _process.interactive(argv, env=_environment(), stdout_to_stderr=as_json)
-    if not record.exists() or record.stat().st_mtime_ns == before:
+    if not record.exists():
         if as_json:
             console.dump({"exit_code": exit_code(code, None), "record": None, "page": None})
         sys.exit(exit_code(code, None))
@@ -130,36 +127,51 @@ def run(
     sys.exit(ending)
 
 
-def select(what: Iterable[str], *, suites: Iterable[str], checks: Iterable[str]) -> Selection:
-    """What the words mean: names of suites, ids of checks, paths. Raises `UsageError` with the nearest right ones."""
+def select(what: Iterable[str], *, suites: Iterable[str] = (), checks: Iterable[str] = ()) -> Selection:
+    """What the words mean: names of suites, ids of checks, paths; without any, every bundled suite.
+
+    Checks are looked for in the suites and paths that are named, or in every bundled suite.
+    Raises `UsageError` with the nearest right word.
+    """
     from pytest_k8sha.checks.catalogue import ID_PATTERN
-    from pytest_k8sha.errors import UsageError
+    from pytest_k8sha.errors import EnvironmentFailure, UsageError
     from pytest_k8sha.settings import bundled
 
     known = {path.name: path for path in sorted(bundled("suites").iterdir()) if any(path.glob("test_*.py"))}
-    chosen = Selection(checks=list(checks))
-    wanted: list[Path] = []
+    chosen = Selection()
+    ids = list(checks)
     for name in suites:
         if name not in known:
             raise UsageError("unknown suite", value=name, allowed=known)
-        wanted.append(known[name])
+        chosen.paths.append(str(known[name]))
     for word in what:
-        path = Path(word.partition("::")[0])
         if word in known:
-            wanted.append(known[word])
+            chosen.paths.append(str(known[word]))
         elif ID_PATTERN.fullmatch(word):
-            chosen.checks.append(word)
-        elif path.exists():
-            chosen.paths.append(word if "::" in word else str(path))
+            ids.append(word)
+        elif Path(word.partition("::")[0]).exists():
+            chosen.paths.append(word)
             chosen.bundled = False
         else:
             raise UsageError("neither a suite, a check's id nor a path", value=word, allowed=known)
-    if not wanted and not chosen.paths:
-        wanted = list(known.values())
-    chosen.paths[:0] = [str(path) for path in dict.fromkeys(wanted)]
-    if chosen.checks and chosen.bundled:
-        _know(chosen)
+    chosen.paths = list(dict.fromkeys(chosen.paths)) or [str(path) for path in known.values()]
+    if not chosen.paths:
+        raise EnvironmentFailure("no suite travels with this package", remedy="install pytest-k8sha again")
+    if ids:
+        chosen.paths = _nodes(ids, chosen.paths)
     return chosen
+
+
+def _nodes(ids: Iterable[str], paths: Iterable[str]) -> list[str]:
+    """The node ids of the checks. Raises `UsageError` for an id that none of the paths has."""
+    from pytest_k8sha.checks.catalogue import Catalogue
+    from pytest_k8sha.errors import UsageError
+
+    nodes = Catalogue.of(Path(path.partition("::")[0]) for path in paths).nodes
+    for check in ids:
+        if check not in nodes:
+            raise UsageError("unknown check", value=check, allowed=nodes, remedy="`k8sha catalog` lists them")
+    return [nodes[check] for check in dict.fromkeys(ids)]
 
 
 def exit_code(pytest_code: int, model: ReportModel | None) -> int:
@@ -175,17 +187,6 @@ def exit_code(pytest_code: int, model: ReportModel | None) -> int:
     if pytest_code == 0 and model and (model.totals.failed or model.totals.inconclusive):
         return 1
     return {0: 0, 1: 1, 3: 3, 4: 2, 5: 2}.get(pytest_code, pytest_code if pytest_code > 5 else 3)
-
-
-def _know(chosen: Selection) -> None:
-    """Raises `UsageError` for an id that no check of the selected suites has."""
-    from pytest_k8sha.checks.catalogue import Catalogue
-    from pytest_k8sha.errors import UsageError
-
-    known = Catalogue.of(Path(path) for path in chosen.paths).checks
-    for check in chosen.checks:
-        if check not in known:
-            raise UsageError("unknown check", value=check, allowed=known, remedy="`k8sha catalog` lists them")
 
 
 def _check_workers(workers: str) -> None:
@@ -211,11 +212,23 @@ def _prepared(out: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "pytest.ini").write_text(INI.format(cache=folder / ".cache"))
+        _put_aside(folder / RECORD)
     except OSError as error:
         raise EnvironmentFailure(
             f"{folder} cannot be written ({error.strerror})", remedy="name another folder with --out"
         ) from error
     return folder
+
+
+def _put_aside(record: Path) -> None:
+    """An earlier record is evidence and stays, under its date; the report beside it is of the run that comes now."""
+    from pytest_k8sha import _clock
+
+    if record.exists():
+        earlier = record.parent / "earlier"
+        earlier.mkdir(exist_ok=True)
+        record.rename(earlier / f"{record.stem}-{_clock.wall():%Y%m%d-%H%M%S-%f}{record.suffix}")
+    (record.parent / "index.html").unlink(missing_ok=True)
 
 
 def _pytest(folder: Path, chosen: Selection) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_k8sha._wait import eventually
 from pytest_k8sha.capabilities.probe import Capabilities, probe
 from pytest_k8sha.errors import ApiError, EnvironmentFailure, NotEvaluated, UsageError, WaitTimeout
+from pytest_k8sha.fleet.faults import JournalledFaults
 from pytest_k8sha.kube import kubeconfig
 from pytest_k8sha.kube.client import Client
 from pytest_k8sha.kube.snapshot import Snapshot
@@ -98,15 +99,17 @@ class Cluster:
     def resource(self, api_version: str, kind: str) -> Resource:
         return self.client.resource(api_version, kind)
 
-    @property
+    @cached_property
     def faults(self) -> Faults:
-        """Raises `NotEvaluated` where the provider can inject none, or the ceiling is below *disrupt*."""
+        """The faults that can be injected, each journalled before it is made where the cluster outlives the run.
+
+        Raises `NotEvaluated` where the provider can inject none, or the ceiling is below *disrupt*."""
         faults = self.provider.faults(self.state)
         if faults is None:
             raise NotEvaluated(f"the provider {self.state.provider} of cluster {self.name} injects no faults")
         if self.ceiling < Impact.DISRUPT:
             raise NotEvaluated(f"cluster {self.name} may be used up to {self.ceiling}; faults need disrupt")
-        return faults
+        return JournalledFaults(self.name, faults, self.guard.journal) if self.guard.journal else faults
 
     def user(self, name: str, groups: tuple[str, ...] = ()) -> Client:
         """A client with a real client certificate for the user: by the provider's CA where it has one, else by a

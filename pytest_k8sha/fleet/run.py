@@ -27,6 +27,9 @@ LIFETIME = 6 * 3600
 
 RUN_FILE = "run.json"
 
+UNFINISHED = ".part"
+"""Ends the name of a run's folder that is still being made."""
+
 
 @dataclass
 class RunFolder:
@@ -42,19 +45,24 @@ class RunFolder:
         """Begins a run owned by this process. Raises `EnvironmentFailure` when the folder cannot be made."""
         identity = f"r{_clock.wall():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
         path = settings.runs / identity
+        # Made under another name and then renamed: a run's folder is never seen without its journal, from which
+        # `k8sha recover` knows that the run goes on.
+        part = settings.runs / f".{identity}{UNFINISHED}"
+        run = Run(id=identity, owner=_label(), expires=int(_clock.epoch()) + LIFETIME)
+        owner = ProcessId.own()
+        data = {"id": run.id, "owner": run.owner, "expires": run.expires, "pid": owner.pid, "created": owner.created}
         try:
-            path.mkdir(mode=0o700, parents=True)
-            (path / "private").mkdir(mode=0o700)
-            (path / "clusters").mkdir(mode=0o700)
+            part.mkdir(mode=0o700, parents=True)
+            (part / "private").mkdir(mode=0o700)
+            (part / "clusters").mkdir(mode=0o700)
+            (part / RUN_FILE).write_text(json.dumps(data))
+            Journal(part / "journal.jsonl", run=run.id, label=run.owner).close(clean=False)
+            part.rename(path)
         except OSError as error:
             raise EnvironmentFailure(
                 f"the run's folder {path} cannot be made ({error.strerror})",
                 remedy="set K8SHA_STATE to a folder of yours",
             ) from error
-        run = Run(id=identity, owner=_label(), expires=int(_clock.epoch()) + LIFETIME)
-        owner = ProcessId.own()
-        data = {"id": run.id, "owner": run.owner, "expires": run.expires, "pid": owner.pid, "created": owner.created}
-        (path / RUN_FILE).write_text(json.dumps(data))
         return cls(path, run, owner, Journal(path / "journal.jsonl", run=run.id, label=run.owner))
 
     @classmethod

@@ -121,6 +121,8 @@ class Resource:
             options["preconditions"] = {"uid": uid}
         if grace is not None:
             options["gracePeriodSeconds"] = grace
+        if dry_run:
+            options["dryRun"] = ["All"]  # with a body, the server does not look at the query
         query = {"dryRun": "All"} if dry_run else None
         self.client.request("DELETE", self.kind.path(namespace, name), query=query, body=options)
 

@@ -6,6 +6,7 @@ The same place stamps each new object with run id, owner and expiry, and journal
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,10 @@ REVIEWS = frozenset(
 
 CONNECTING = frozenset({"exec", "attach", "portforward", "proxy"})
 """Subresources that reach through the API server into a pod, service or node, even by GET and even with ``dryRun``."""
+
+_UNCLEAR = re.compile(r"[?#%\\\s]|//|/\.{1,2}(/|$)|^[^/]|^$")
+"""What a path may not hold, since it would not reach the server as it was judged: the HTTP library resolves ``..``, the
+server decodes ``%2F`` and reads an empty step as a name, and a ``?`` would swallow ``dryRun``."""
 
 OWNABLE = frozenset({("", "namespaces"), ("certificates.k8s.io", "certificatesigningrequests")})
 """Cluster-scoped kinds that a run may create for itself at *exercise*: by themselves they change nothing for others."""
@@ -67,6 +72,18 @@ class Target:
         return cls(group, version, resource, namespace, name, sub)
 
 
+def is_dry(method: str, query: Mapping[str, Any] | None, body: Any) -> bool:
+    """Whether the server will only rehearse a write.
+
+    A DELETE takes its options from the body when it has one, and then does not look at the query
+    (``k8s.io/apiserver/pkg/endpoints/handlers/delete.go``): ``?dryRun=All`` beside a body without it really deletes.
+    """
+    asked = (query or {}).get("dryRun") == "All"
+    if method == "DELETE" and body is not None:
+        return asked and isinstance(body, dict) and body.get("dryRun") == ["All"]
+    return asked
+
+
 @dataclass
 class Ticket:
     """A request that the guard let through. ``entry`` is its number in the journal, 0 when nothing is made."""
@@ -90,6 +107,7 @@ class Guard:
     journal: Journal | None = None
     namespaces: set[str] = field(default_factory=set)
     own: set[tuple[str, str, str]] = field(default_factory=set)
+    """Group, resource and name of objects known to be the run's own; ``NAMESPACE/NAME`` of one in a namespace."""
     look: Callable[[str], Mapping[str, Any] | None] | None = None
     uid: str = ""
     """The cluster's identity (uid of kube-system), written with each journal entry."""
@@ -98,21 +116,29 @@ class Guard:
         self._foreign: set[str] = set()
         self._lock = threading.RLock()
 
-    def impact(self, method: str, path: str, query: Mapping[str, Any] | None = None) -> Impact:
+    def impact(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None) -> Impact:
         """The impact of a request, in the words of `pytest_k8sha.model.Impact`."""
+        method = method.upper()
         target = Target.of(path)
         connecting = target.subresource in CONNECTING
         if method in READING and not connecting:
             return Impact.OBSERVE
         if method == "POST" and (target.group, target.resource) in REVIEWS:
             return Impact.OBSERVE
-        if (query or {}).get("dryRun") == "All" and not connecting:
+        if is_dry(method, query, body) and not connecting:
             return Impact.REHEARSE
         return Impact.EXERCISE if self._is_own(method, target) else Impact.DISRUPT
 
     def admit(self, method: str, path: str, query: Mapping[str, Any] | None, body: Any) -> Ticket:
         """Lets a request through, stamped and journalled, or raises `ImpactRefused`."""
-        impact = self.impact(method, path, query)
+        if _UNCLEAR.search(path):
+            raise ImpactRefused(
+                "a path that can be read in two ways is not sent",
+                value=path,
+                remedy="give plain names in the path, and the query as a query",
+            )
+        method = method.upper()
+        impact = self.impact(method, path, query, body)
         if impact > self.ceiling:
             raise ImpactRefused(
                 f"{method} {path} has the impact {impact}, above the ceiling of {self.cluster}; it was not sent",
@@ -171,7 +197,7 @@ class Guard:
     def _is_own(self, method: str, target: Target) -> bool:
         kind = (target.group, target.resource)
         if target.namespace:
-            return self.owns(target.namespace)
+            return (*kind, f"{target.namespace}/{target.name}") in self.own or self.owns(target.namespace)
         if kind == ("", "namespaces") and target.name:
             return self.owns(target.name)
         if method == "POST" and not target.name:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha._process import ProcessId
+from pytest_k8sha.errors import EnvironmentFailure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -63,7 +64,10 @@ class Journal:
         self._lock = threading.Lock()
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._next = 1 + max((entry.n for entry in read(path).entries), default=0)
-        if os.fstat(self._fd).st_size == 0:
+        size = os.fstat(self._fd).st_size
+        if size and not path.read_bytes().endswith(b"\n"):
+            os.write(self._fd, b"\n")  # a line that a crash cut short must not swallow the next one
+        if size == 0:
             who = owner or ProcessId.own()
             head = {"op": "run", "id": run, "owner": {"pid": who.pid, "created": who.created}, "label": label}
             self._write([head])
@@ -104,9 +108,16 @@ class Journal:
     def _write(self, lines: Sequence[Mapping[str, Any]]) -> None:
         if not lines:
             return
-        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
-        os.write(self._fd, text.encode())
-        os.fsync(self._fd)
+        rest = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode()
+        try:
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+            os.fsync(self._fd)
+        except OSError as error:
+            raise EnvironmentFailure(
+                f"the journal {self.path} cannot be written ({error.strerror}), so nothing may be made",
+                remedy="make room on the disk, or set K8SHA_STATE to another place",
+            ) from error
 
 
 def read(path: Path) -> Replay:
@@ -119,6 +130,8 @@ def read(path: Path) -> Replay:
             line = json.loads(raw)
         except ValueError:
             continue  # a write that a crash cut short, or the empty rest after the last newline
+        if not isinstance(line, dict):
+            continue
         match line.pop("op", None):
             case "run":
                 replay.run, replay.label = line["id"], line.get("label", "")

@@ -24,6 +24,8 @@ from pytest_k8sha.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pydantic import BaseModel
+
     from pytest_k8sha.providers.base import Request
     from pytest_k8sha.providers.local.nodes import Nodes
     from pytest_k8sha.providers.local.programs import Found
@@ -33,13 +35,15 @@ _TAIL = 2000
 _FREE_BYTES = 300 * 1024 * 1024
 """What one member writes in an hour of tests stays far below."""
 _DOWN_TIMEOUT = 30.0
+_STRAY_GRACE = 5.0
+_SUPERVISOR = "pytest_k8sha.providers.local.supervisor"
 
 
 class LocalProvider:
     """Real control planes as ordinary processes (see `pytest_k8sha.providers.base.Provider`)."""
 
     name = "local"
-    options = LocalOptions
+    options: type[BaseModel] = LocalOptions
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or Settings.from_environment()
@@ -99,13 +103,17 @@ class LocalProvider:
         if not state.made:
             return
         place = Path(state.place)
-        _end(place, _supervisor(state))
+        for supervisor in _supervisors(state):
+            _end(place, supervisor)
+        for stray in _process.naming(place, words=commands.PROGRAMS):
+            stray.end(_STRAY_GRACE)  # its supervisor was killed, and this system does not end it then
         _clean(place)
+        ports.sweep(self._settings.state / "ports")
         for file in place.glob("cluster.*"):
             file.unlink(missing_ok=True)
 
     def alive(self, state: ClusterState) -> bool:
-        return _supervisor(state).alive
+        return "supervisor" in state.details and _supervisor(state).alive
 
     def capabilities(self, state: ClusterState) -> Mapping[str, str]:
         options = LocalOptions.model_validate(state.options)
@@ -193,12 +201,13 @@ class LocalProvider:
         return plan
 
     def _launch(self, request: Request, plan: Layout, hold: ports.Hold) -> _process.Program:
-        request.progress(f"{request.name}: starting {len(plan.members)} control-plane member(s)")
+        count = len(plan.members)
+        request.progress(f"starting {count} control-plane member{'s' if count > 1 else ''}")
         entry = request.journal.intent("process", cluster=request.name, place=str(request.place), role="supervisor")
         package = Path(pytest_k8sha.__file__).parent.parent
         path = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
         started = _process.start(
-            [sys.executable, "-m", "pytest_k8sha.providers.local.supervisor", request.place],
+            [sys.executable, "-m", _SUPERVISOR, request.place],
             log=layout.supervisor_log(request.place),
             env={**os.environ, "PYTHONPATH": path},
             cwd=request.place,
@@ -240,6 +249,13 @@ class LocalProvider:
 
 def _supervisor(state: ClusterState) -> _process.ProcessId:
     return _process.ProcessId(**state.details["supervisor"])
+
+
+def _supervisors(state: ClusterState) -> list[_process.ProcessId]:
+    """The cluster's supervisor, also of one whose maker was killed before it wrote down which process that is."""
+    if "supervisor" in state.details:
+        return [_supervisor(state)]
+    return _process.naming(Path(state.place), words=[_SUPERVISOR])
 
 
 def _end(place: Path, supervisor: _process.ProcessId) -> None:

@@ -1,0 +1,59 @@
+"""Faults that are journalled before they are made, so that `k8sha recover` can take them back after a crash."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_k8sha.providers.base import Faults
+    from pytest_k8sha.safety.journal import Journal
+
+
+class JournalledFaults:
+    """The faults of one cluster (see `pytest_k8sha.providers.base.Faults`), each written down before it is made."""
+
+    def __init__(self, cluster: str, faults: Faults, journal: Journal) -> None:
+        self._cluster = cluster
+        self._faults = faults
+        self._journal = journal
+        self._open: dict[tuple[str, int], list[int]] = {}
+
+    def stop_heartbeat(self, node: str) -> None:
+        self._make((f"heartbeat of {node}", 0), lambda: self._faults.stop_heartbeat(node))
+
+    def resume_heartbeat(self, node: str) -> None:
+        self._take_back((f"heartbeat of {node}", 0), lambda: self._faults.resume_heartbeat(node))
+
+    def stop(self, component: str, member: int = 0) -> None:
+        self._make((component, member), lambda: self._faults.stop(component, member))
+
+    def kill(self, component: str, member: int = 0) -> None:
+        self._make((component, member), lambda: self._faults.kill(component, member))
+
+    def start(self, component: str, member: int = 0) -> None:
+        self._take_back((component, member), lambda: self._faults.start(component, member))
+
+    def freeze(self, component: str, member: int = 0) -> None:
+        self._make((component, member), lambda: self._faults.freeze(component, member))
+
+    def thaw(self, component: str, member: int = 0) -> None:
+        self._take_back((component, member), lambda: self._faults.thaw(component, member))
+
+    def member_of(self, identity: str) -> int | None:
+        return self._faults.member_of(identity)
+
+    def heal(self) -> None:
+        self._faults.heal()
+        self._journal.gone([number for numbers in self._open.values() for number in numbers])
+        self._open.clear()
+
+    def _make(self, what: tuple[str, int], act: Callable[[], None]) -> None:
+        number = self._journal.intent("fault", cluster=self._cluster, on=what[0], member=what[1])
+        self._open.setdefault(what, []).append(number)
+        act()
+
+    def _take_back(self, what: tuple[str, int], act: Callable[[], None]) -> None:
+        act()
+        self._journal.gone(self._open.pop(what, []))
