@@ -26,14 +26,16 @@ def load(records: Iterable[Path]) -> ReportModel:
     return merge([read(path) for path in records])
 
 
-def make(records: Iterable[Path], out: Path) -> Path:
+def make(records: Iterable[Path], out: Path, *, model: ReportModel | None = None) -> Path:
     """Writes ``out/index.html`` from one or many records, atomically, and returns its path.
+
+    ``model`` saves a second reading to whoever has loaded the records already.
 
     Raises `UsageError` when a record cannot be read, `EnvironmentFailure` when the report cannot be written.
     """
     from pytest_k8sha.reports.html import render, write
 
-    return write(render(load(records)), out)
+    return write(render(load(records) if model is None else model), out)
 
 
 def as_json(model: ReportModel) -> dict[str, Any]:

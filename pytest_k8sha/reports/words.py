@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,36 +50,51 @@ class Headline:
 
 
 def headline(model: ReportModel) -> Headline:
-    """What is wrong, in a sentence; that nothing is wrong only when something was proved."""
+    """What is wrong, in a sentence; that nothing is wrong only when it was proved, by a whole record of a whole run.
+
+    Counts are of checks: one that fails on three clusters is one.
+    """
     totals = model.totals
     if totals.failed:
-        return Headline(Verdict.FAILED, _failed(model), "")
-    open_ = f"{plural(totals.inconclusive, 'check')} could not be judged"
+        return Headline(Verdict.FAILED, _failed(model))
+    if not model.verified:
+        return Headline(Verdict.INCONCLUSIVE, "The record was changed, so nothing is proved")
     if not totals.total:
         return Headline(Verdict.INCONCLUSIVE, "Nothing was checked", "No result was recorded, so nothing is proved.")
+    count = Counter(group.verdict for group in model.groups)
+    passed = f"{plural(count[Verdict.PASSED], 'check')} passed"
     if totals.inconclusive:
-        more = f"{plural(totals.passed, 'check')} passed. What is inconclusive proves nothing: see the reasons."
+        more = f"{passed}. What is inconclusive proves nothing: see the reasons."
+        open_ = f"{plural(count[Verdict.INCONCLUSIVE], 'check')} could not be judged"
         return Headline(Verdict.INCONCLUSIVE, f"Nothing failed, but {open_}", more)
+    if model.crashed or model.interrupted:
+        return Headline(Verdict.INCONCLUSIVE, f"The run did not come to its end; {passed} until then")
     if not totals.passed:
         return Headline(Verdict.NOT_EVALUATED, "No check applied", "Everything was left out, so nothing is proved.")
     names = [cluster.label for cluster in model.clusters if cluster.totals.passed]
-    where = f" on {listed(names)}" if any(cluster.name for cluster in model.clusters) else ""
-    skipped = (
-        f"{plural(totals.not_evaluated, 'check')} did not apply and prove nothing." if totals.not_evaluated else ""
-    )
-    count = "The one check" if totals.passed == 1 else f"All {plural(totals.passed, 'check')}"
-    return Headline(Verdict.PASSED, f"{count} passed{where}", skipped)
+    where = f" on {_clusters(names, model)}" if any(cluster.name for cluster in model.clusters) else ""
+    part = sum(1 for group in model.groups if group.of(Verdict.NOT_EVALUATED))
+    skipped = f"{plural(part, 'check')} did not apply everywhere, and nothing is proved there." if part else ""
+    every = "The one check" if count[Verdict.PASSED] == 1 else f"All {plural(count[Verdict.PASSED], 'check')}"
+    return Headline(Verdict.PASSED, f"{every} passed{where}", skipped)
 
 
 def _failed(model: ReportModel) -> str:
-    broken = [cluster for cluster in model.clusters if cluster.totals.failed]
-    critical = sum(cluster.failed_by_severity.get("critical", 0) for cluster in broken)
-    worst = f", {critical if critical < model.totals.failed else 'all'} of them critical" if critical else ""
-    if model.totals.failed == 1 and critical:
-        worst = ", and it is critical"
-    text = f"{plural(model.totals.failed, 'check')} failed on {listed([cluster.label for cluster in broken])}{worst}"
+    names = [cluster.label for cluster in model.clusters if cluster.totals.failed]
     kept = [c.label for c in model.clusters if c.totals.passed and c.totals.passed == c.totals.rated]
-    return f"{text}; {listed(kept)} passed" if kept else text
+    count = len(model.failures)
+    critical = sum(1 for group in model.failures if group.severity == "critical")
+    worst = ""
+    if critical:
+        all_of_them = "and it is critical" if count == 1 else "all of them critical"
+        worst = f", {all_of_them if critical == count else f'{critical:,} of them critical'}"
+    text = f"{plural(count, 'check')} failed on {_clusters(names, model)}{worst}"
+    return f"{text}; {_clusters(kept, model)} passed" if kept else text
+
+
+def _clusters(names: Sequence[str], model: ReportModel) -> str:
+    """The names while they can be taken in at a glance, else how many they are."""
+    return listed(names) if len(names) <= 3 else f"{len(names)} of {len(model.clusters)} clusters"
 
 
 def advice(cluster: ClusterView) -> str:

@@ -132,14 +132,16 @@ def test_a_critical_failure_outweighs_a_good_rate() -> None:
     [
         ([], "inconclusive", "Nothing was checked"),
         ([result("passed")], "passed", "The one check passed on east"),
-        ([result("passed"), result("passed", cluster="west")], "passed", "All 2 checks passed on east and west"),
+        ([result("passed"), result("passed", cluster="west")], "passed", "The one check passed on east and west"),
+        ([result("passed"), result("passed", "B"), result("not evaluated", "B", "west")], "passed", "All 2 checks passed on east"),
+        ([result("failed", cluster=f"c{n}") for n in range(5)] + [result("passed")], "failed", "1 check failed on 5 of 6 clusters; east passed"),
         ([result("not evaluated")], "not evaluated", "No check applied"),
         ([result("passed"), result("inconclusive", "X")], "inconclusive", "Nothing failed, but 1 check could not be judged"),
         ([result("failed"), result("passed", cluster="west")], "failed", "1 check failed on east; west passed"),
         ([result("failed"), result("inconclusive", cluster="west")], "failed", "1 check failed on east"),
         ([result("failed", severity="critical")], "failed", "1 check failed on east, and it is critical"),
         (
-            [result("failed", severity="critical"), result("failed", "B"), result("failed", cluster="west")],
+            [result("failed", severity="critical"), result("failed", "B"), result("failed", "C", "west")],
             "failed", "3 checks failed on east and west, 1 of them critical",
         ),
     ],
@@ -202,6 +204,17 @@ def test_crash_and_interruption_are_kept_apart(tmp_path: Path) -> None:
     assert [(run.id, run.crashed, run.interrupted) for run in model.runs] == [("a", True, False), ("b", False, True)]
     assert (model.crashed, model.interrupted, model.verified) == (True, True, True)
     assert reports.as_json(model)["crashed"]
+    assert headline(model).text == "The run did not come to its end; 1 check passed until then"
+
+
+def test_a_changed_record_proves_nothing(tmp_path: Path) -> None:
+    """All passed, but a line was edited: the headline does not say that all passed."""
+    with Record(tmp_path / "r") as record:
+        record.append("run.start", {"run": "a"})
+        record.append("result", result("passed", why="x"))
+        record.append("run.end", {})
+    (tmp_path / "r").write_bytes((tmp_path / "r").read_bytes().replace(b'"why":"x"', b'"why":"y"'))
+    assert headline(reports.load([tmp_path / "r"])).text == "The record was changed, so nothing is proved"
 
 
 def test_the_prefix_of_a_record_and_the_whole_count_once(tmp_path: Path) -> None:
