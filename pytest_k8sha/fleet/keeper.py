@@ -50,7 +50,8 @@ class Keeper:
         """Makes the run's fleet unless another process of the run already did; leaves ``fleet.json``.
 
         A cluster that cannot be made is written down with its problem and the others go on; raises the first problem
-        when none can be made, `UsageError` at once, before anything is made, for an order that cannot be meant.
+        when none can be made (``fleet.json`` is there then, too), `UsageError` at once, before anything is made, for an
+        order that cannot be meant.
         """
         options = {name: order.provider_options(self.registry) for name, order in spec.clusters.items()}
         lock = FileLock(folder.path / "fleet.lock")
@@ -58,10 +59,12 @@ class Keeper:
             with lock.acquire(timeout=LOCK_DEADLINE):
                 if folder.fleet_file.exists():
                     return
-                entries = self._all(folder, spec, options, reuse=reuse)
+                entries, failures = self._all(folder, spec, options, reuse=reuse)
                 part = folder.fleet_file.with_suffix(".part")
                 part.write_text(json.dumps({"clusters": {n: e.as_dict() for n, e in entries.items()}}))
                 part.replace(folder.fleet_file)
+                if failures and all(entry.problem for entry in entries.values()):
+                    raise failures[0]
         except Timeout as error:
             raise EnvironmentFailure(
                 f"another process of this run held {lock.lock_file} for {LOCK_DEADLINE:.0f} s", remedy="k8sha recover"
@@ -69,7 +72,7 @@ class Keeper:
 
     def _all(
         self, folder: RunFolder, spec: FleetSpec, options: dict[str, Any], *, reuse: bool
-    ) -> dict[str, FleetEntry]:
+    ) -> tuple[dict[str, FleetEntry], list[K8shaError]]:
         entries: dict[str, FleetEntry] = {}
         failures: list[K8shaError] = []
 
@@ -92,9 +95,7 @@ class Keeper:
             futures = {name: pool.submit(one, name, order) for name, order in spec.clusters.items()}
             for name, future in futures.items():
                 entries[name] = future.result()
-        if failures and all(entry.problem for entry in entries.values()):
-            raise failures[0]
-        return entries
+        return entries, failures
 
     @staticmethod
     def _fill(entry: FleetEntry, **values: Any) -> FleetEntry:

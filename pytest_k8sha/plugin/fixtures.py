@@ -1,0 +1,126 @@
+"""The fixtures. All of them need `_k8sha`, except `eventually`, which touches no cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pytest_k8sha.checks.judge import Judge
+    from pytest_k8sha.fleet.cluster import Cluster
+    from pytest_k8sha.fleet.fleet import Fleet
+    from pytest_k8sha.model import Run
+    from pytest_k8sha.plugin.session import Session
+    from pytest_k8sha.plugin.tools import Applier, Diagnostics
+    from pytest_k8sha.tenancy.tenant import Tenant
+
+
+@pytest.fixture(scope="session")
+def _k8sha(request: pytest.FixtureRequest) -> Session:
+    from pytest_k8sha.plugin.session import activate
+
+    return activate(request.config)
+
+
+@pytest.fixture(scope="session")
+def _k8sha_target(request: pytest.FixtureRequest, _k8sha: Session) -> str:
+    """The name of the cluster that a test runs on; parametrised over the selected clusters."""
+    name = getattr(request, "param", None)
+    if name is not None:
+        return str(name)
+    if len(_k8sha.names) == 1:
+        return _k8sha.names[0]
+    from pytest_k8sha.errors import UsageError
+
+    raise UsageError(
+        "a test that looks `cluster` up while it runs cannot run on several clusters",
+        value=", ".join(_k8sha.names),
+        remedy="take `cluster` as an argument of the test, or use `fleet`",
+    )
+
+
+@pytest.fixture(scope="session")
+def run(_k8sha: Session) -> Run:
+    """The run: ``id``, ``owner``, ``expires`` and the ``labels`` that everything it creates carries."""
+    return _k8sha.folder.run
+
+
+@pytest.fixture(scope="session")
+def fleet(_k8sha: Session) -> Fleet:
+    """All clusters of the run: ``fleet["east"]`` is a `pytest_k8sha.Cluster`."""
+    return _k8sha.fleet
+
+
+@pytest.fixture(scope="session")
+def cluster(_k8sha: Session, _k8sha_target: str) -> Cluster:
+    """One cluster, used as its administrator. The test runs once on each selected cluster."""
+    return _k8sha.cluster(_k8sha_target)
+
+
+@pytest.fixture
+def namespace(_k8sha: Session, cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The name of a new namespace of this test, ready for pods; it is deleted afterwards."""
+    from pytest_k8sha.plugin.tools import fresh_namespace
+
+    yield from fresh_namespace(_k8sha, cluster, request.node)
+
+
+@pytest.fixture(scope="session")
+def tenants(_k8sha: Session, cluster: Cluster) -> list[Tenant]:
+    """The tenants of this cluster: those that the fleet file declares, made once a run; else two fresh ones."""
+    return _k8sha.tenants(cluster)
+
+
+@pytest.fixture(scope="session")
+def tenant(tenants: list[Tenant]) -> Tenant:
+    """The first tenant of this cluster."""
+    return tenants[0]
+
+
+@pytest.fixture(scope="session")
+def neighbour(tenants: list[Tenant]) -> Tenant:
+    """The second tenant of this cluster."""
+    if len(tenants) < 2:
+        from pytest_k8sha.errors import NotEvaluated
+
+        raise NotEvaluated("needs two tenants, and this cluster has one", remedy="declare a second in the fleet file")
+    return tenants[1]
+
+
+@pytest.fixture
+def judge(_k8sha: Session, request: pytest.FixtureRequest) -> Judge:
+    """Collects what is seen of each subject; the verdict of the test follows from it."""
+    from pytest_k8sha.plugin.cases import judge_of
+
+    return judge_of(request.node)
+
+
+@pytest.fixture
+def apply(_k8sha: Session, cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Applier]:
+    """``apply(manifests_or_paths, namespace=…)``: server-side apply, taken back after the test.
+
+    Objects without a namespace go into the test's own `namespace`.
+    """
+    from pytest_k8sha.plugin.tools import Applier
+
+    with Applier(_k8sha, cluster, request) as applier:
+        yield applier
+
+
+@pytest.fixture
+def diagnostics(_k8sha: Session, cluster: Cluster, request: pytest.FixtureRequest) -> Diagnostics:
+    """``diagnostics()``: the state of the test's namespaces as text by section, without secrets."""
+    from pytest_k8sha.plugin.tools import Diagnostics
+
+    return Diagnostics(cluster, request.node)
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., Any]:
+    """``eventually(probe, timeout=30)``: calls ``probe`` until it returns something true (see `pytest_k8sha._wait`)."""
+    from pytest_k8sha._wait import eventually as wait
+
+    return wait

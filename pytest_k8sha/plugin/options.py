@@ -1,0 +1,140 @@
+"""The options of the command line and of the ini file, and what they mean together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_k8sha.model import Impact
+
+MARKERS = (
+    "k8sha_impact(level): what the test may do to a cluster: observe, rehearse, exercise or disrupt; it is not "
+    "evaluated on a cluster that may be used less",
+    "k8sha_requires(*capabilities): what a cluster must be able to do, such as 'nodes:real' or 'zones>=2'; the test is "
+    "not evaluated on one that cannot",
+    "k8sha_clusters(count): the number of clusters that the test needs at once, by the fixture `fleet`",
+)
+DEFAULT_CLUSTER = "local=local"
+KEEP = ("never", "failure", "always")
+REUSE = ("auto", "never")
+IMPACTS = ("observe", "rehearse", "exercise", "disrupt")
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declares everything; reads nothing."""
+    group = parser.getgroup("k8sha", "Kubernetes clusters (pytest-k8sha)")
+    group.addoption(
+        "--k8sha-cluster",
+        action="append",
+        default=[],
+        metavar="NAME=PROVIDER[:ARG][,KEY=VALUE...]",
+        help="a cluster of the fleet, such as east=local,members=3,nodes=9,zones=3 or prod=context:prod-eu; may be "
+        f"given several times (default: {DEFAULT_CLUSTER})",
+    )
+    group.addoption(
+        "--k8sha-fleet", metavar="FILE", help="a fleet file (YAML) instead of --k8sha-cluster; see `k8sha schema fleet`"
+    )
+    group.addoption(
+        "--k8sha-impact",
+        metavar="LEVEL",
+        choices=IMPACTS,
+        help="the most that this run may do to any cluster: observe, rehearse, exercise or disrupt; it lowers a "
+        "cluster's own ceiling and never raises it; what needs more is not evaluated",
+    )
+    group.addoption(
+        "--k8sha-out", metavar="DIR", help="write the record (record.jsonl) and the report (index.html) into DIR"
+    )
+    group.addoption(
+        "--k8sha-record", metavar="FILE", help="write the record to FILE; one that exists is continued if it is whole"
+    )
+    group.addoption(
+        "--k8sha-reuse",
+        choices=REUSE,
+        help="auto (the default): use a cluster that `k8sha up` keeps when name and options are alike; never: make "
+        "each cluster anew",
+    )
+    group.addoption(
+        "--k8sha-keep",
+        choices=KEEP,
+        help="keep the clusters after the run, as `k8sha up` does: never (the default), when something failed, or "
+        "always; `k8sha down` ends them",
+    )
+    group.addoption(
+        "--k8sha-traceback", action="store_true", help="show the Python traceback of checks that failed as well"
+    )
+    parser.addini("k8sha_clusters", "clusters of the fleet, one a line, as --k8sha-cluster", type="linelist")
+    parser.addini("k8sha_fleet", "a fleet file, counted from the folder of the ini file", type="string", default="")
+    parser.addini("k8sha_impact", "as --k8sha-impact", type="string", default="")
+    parser.addini("k8sha_reuse", "as --k8sha-reuse", type="string", default="auto")
+    parser.addini("k8sha_keep", "as --k8sha-keep", type="string", default="never")
+
+
+def named(config: pytest.Config) -> bool:
+    """Whether the user named clusters or asked for output, so that mistakes must show before anything is collected."""
+    option = config.option
+    return bool(
+        option.k8sha_cluster
+        or option.k8sha_fleet
+        or option.k8sha_out
+        or option.k8sha_record
+        or config.getini("k8sha_clusters")
+        or config.getini("k8sha_fleet")
+    )
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for. ``impact`` is the upper limit of the run, None when there is none."""
+
+    clusters: tuple[str, ...]
+    fleet: Path | None
+    impact: Impact | None
+    record: Path | None
+    out: Path | None
+    reuse: bool
+    keep: str
+    traceback: bool
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> Options:
+        """The command line goes before the ini file. Raises `pytest_k8sha.errors.UsageError`."""
+        from pytest_k8sha.errors import UsageError
+        from pytest_k8sha.model import Impact
+
+        given = config.option
+        clusters, fleet = list(given.k8sha_cluster), given.k8sha_fleet
+        base = config.invocation_params.dir
+        if not clusters and not fleet:
+            clusters, fleet = list(config.getini("k8sha_clusters")), config.getini("k8sha_fleet")
+            base = config.inipath.parent if config.inipath else base
+        if clusters and fleet:
+            raise UsageError(
+                "clusters are named one by one or by a fleet file, not both",
+                value=fleet,
+                remedy="put all clusters into the fleet file",
+            )
+        impact = given.k8sha_impact or config.getini("k8sha_impact")
+        out = config.invocation_params.dir / given.k8sha_out if given.k8sha_out else None
+        record = config.invocation_params.dir / given.k8sha_record if given.k8sha_record else None
+        return cls(
+            clusters=tuple(clusters) if clusters or fleet else (DEFAULT_CLUSTER,),
+            fleet=base / fleet if fleet else None,
+            impact=Impact.parse(impact) if impact else None,
+            record=record or (out / "record.jsonl" if out else None),
+            out=out,
+            reuse=_word("k8sha_reuse", given.k8sha_reuse or config.getini("k8sha_reuse"), REUSE) == "auto",
+            keep=_word("k8sha_keep", given.k8sha_keep or config.getini("k8sha_keep"), KEEP),
+            traceback=given.k8sha_traceback,
+        )
+
+
+def _word(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    from pytest_k8sha.errors import UsageError
+
+    if value not in allowed:
+        raise UsageError(f"unknown value of {name}", value=value, allowed=allowed)
+    return value

@@ -1,0 +1,217 @@
+"""The state of one pytest process that uses clusters: made on first need, kept in the config's stash."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_k8sha.errors import FileProblem, FileProblems, Inconclusive, K8shaError, UsageError
+from pytest_k8sha.fleet.run import RunFolder
+from pytest_k8sha.fleet.spec import FleetSpec, from_file, from_options
+from pytest_k8sha.plugin.options import Options
+from pytest_k8sha.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_k8sha.fleet.cluster import Cluster
+    from pytest_k8sha.fleet.fleet import Fleet
+    from pytest_k8sha.plugin.provision import Readiness
+    from pytest_k8sha.plugin.terminal import Progress
+    from pytest_k8sha.providers.registry import Registry
+    from pytest_k8sha.tenancy.tenant import Tenant
+
+KEY = pytest.StashKey["Session"]()
+
+
+def of(config: pytest.Config) -> Session | None:
+    """The session of a process in which the plugin is in use."""
+    return config.stash.get(KEY, None)
+
+
+def activate(config: pytest.Config) -> Session:
+    """Makes the session and registers the hooks that it needs, once. Touches no cluster.
+
+    Raises ``pytest.UsageError`` with every mistake in options, fleet file, templates and manifests.
+    """
+    found = of(config)
+    if found is not None:
+        return found
+    from pytest_k8sha.plugin import live
+
+    try:
+        session = Session(config)
+        session.validate()
+    except K8shaError as error:
+        raise pytest.UsageError(str(error)) from error
+    config.stash[KEY] = session
+    live.register(session)
+    return session
+
+
+class Session:
+    """Options, the run's folder, the fleet. Everything is made when first used.
+
+    ``role`` is ``worker`` or ``controller`` under xdist, else ``main``; a worker makes no cluster and writes no record.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.options = Options.of(config)
+        self.dry = bool(config.option.collectonly or getattr(config.option, "setupplan", False))
+        self.leftovers: list[dict[str, str]] = []
+        self.begun = False
+        """Whether this process made the run's folder or joined it."""
+        self.provided = False
+        self.kept: list[str] = []
+        """Clusters that --k8sha-keep made, and that may have to go at the end."""
+
+    @property
+    def role(self) -> str:
+        if hasattr(self.config, "workerinput"):
+            return "worker"
+        return "controller" if self.config.pluginmanager.hasplugin("dsession") else "main"
+
+    @cached_property
+    def settings(self) -> Settings:
+        return Settings.from_environment()
+
+    @cached_property
+    def registry(self) -> Registry:
+        from pytest_k8sha.providers.registry import Registry
+
+        answers = self.config.hook.pytest_k8sha_providers(config=self.config)
+        return Registry([provider for answer in answers for provider in answer])
+
+    @cached_property
+    def spec(self) -> FleetSpec:
+        if self.options.fleet:
+            return from_file(self.options.fleet, self.registry)
+        return from_options(self.options.clusters, self.registry)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the clusters, in the order in which they were given."""
+        return list(self.spec.clusters)
+
+    def validate(self) -> None:
+        """Reads everything that the user gave. Raises `UsageError`, with all mistakes of all files at once."""
+        from pytest_k8sha.kube import kubeconfig, manifests
+        from pytest_k8sha.record import chain
+        from pytest_k8sha.tenancy import template
+
+        mistakes: list[FileProblem] = []
+        for name, order in self.spec.clusters.items():
+            try:
+                manifests.load(order.apply)
+            except FileProblems as error:
+                mistakes += error.problems
+            for tenant in order.tenants:
+                try:
+                    template.prepare(tenant)
+                except FileProblems as error:
+                    mistakes += error.problems
+            if order.provider == "context":
+                # The provider finds it out as well, but by then other clusters would be on their way.
+                options: Any = order.provider_options(self.registry)
+                kubeconfig.load(options.kubeconfig, order.argument)
+            doubled = [t.name for t in order.tenants if [o.name for o in order.tenants].count(t.name) > 1]
+            if doubled:
+                raise UsageError(f"cluster {name}: two tenants have one name", value=doubled[0])
+        if mistakes:
+            raise FileProblems(dict.fromkeys(mistakes))
+        out, record = self.options.out, self.options.record
+        if out and out.exists() and not out.is_dir():
+            raise UsageError("--k8sha-out is not a folder", value=str(out))
+        if record and record.exists() and self.role != "worker":
+            found = chain.read(record)
+            if found.problems:
+                raise UsageError(
+                    f"the record cannot be continued: {found.problems[0]}",
+                    value=str(record),
+                    remedy="write to a new file; reports are made from both together",
+                )
+
+    @cached_property
+    def progress(self) -> Progress:
+        from pytest_k8sha.plugin.terminal import Progress
+
+        return Progress(self.config)
+
+    @cached_property
+    def folder(self) -> RunFolder:
+        """The run's folder. A worker joins that of its controller, which has made the fleet by then."""
+        if self.role == "worker":
+            from pytest_k8sha.plugin.xdist import run_folder
+
+            found = RunFolder.join(run_folder(self.config), self.config.workerinput["workerid"])  # type: ignore[attr-defined]
+        else:
+            found = RunFolder.create(self.settings)
+        self.begun = True
+        return found
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        """The fleet of the run, made now if it is not there yet. A cluster that could not be made is in ``broken``."""
+        from pytest_k8sha.plugin import provision
+
+        return provision.fleet(self)
+
+    @cached_property
+    def _ready(self) -> dict[str, Readiness]:
+        return {}
+
+    def readiness(self, name: str) -> Readiness:
+        """What the set-up of a cluster led to. Raises `Inconclusive` when there is no such cluster any more."""
+        from pytest_k8sha.plugin.provision import Readiness
+
+        cluster = self.fleet[name]
+        if name not in self._ready:
+            self._ready[name] = Readiness.load(self.folder, name)
+            self._ready[name].share(cluster)
+        return self._ready[name]
+
+    def cluster(self, name: str) -> Cluster:
+        """A cluster that is there and set up. Raises `Inconclusive` with the reason when it is not."""
+        cluster = self.fleet[name]
+        problem = self.dead(name) or self.readiness(name).problem
+        if problem:
+            raise Inconclusive(problem)
+        return cluster
+
+    def tenants(self, cluster: Cluster) -> list[Tenant]:
+        from pytest_k8sha.plugin import provision
+
+        return provision.tenants(self, cluster)
+
+    def dead(self, name: str) -> str:
+        """Why a cluster that was there is known to be gone; empty while nothing is known. Shared by all workers."""
+        path = self._obituary(name)
+        return path.read_text() if path.exists() else ""
+
+    def suspect(self, name: str) -> None:
+        """After trouble on a cluster: is it still there? If not, no further test waits for its time-outs."""
+        try:
+            cluster = self.fleet[name]
+        except K8shaError:
+            return
+        path = self._obituary(name)
+        if not path.exists() and not cluster.provider.alive(cluster.state):
+            path.write_text(f"cluster {name} ended while the tests ran; its provider finds it gone")
+
+    def _obituary(self, name: str) -> Path:
+        return self.folder.path / f"dead-{name}"
+
+    def leave(self, what: str, cluster: str, problem: object, remedy: str = "k8sha recover") -> None:
+        """Notes something that could not be removed. It never changes a verdict; the record and the summary say it."""
+        self.leftovers.append({"what": what, "cluster": cluster, "problem": str(problem), "remedy": remedy})
+
+    def save(self, name: str, data: Mapping[str, Any]) -> None:
+        """Leaves data for the other processes of the run, in one step."""
+        part = self.folder.path / f"{name}.part"
+        part.write_text(json.dumps(data))
+        part.replace(self.folder.path / name)
