@@ -1,4 +1,4 @@
-"""``k8sha doctor``: what can run on this machine, what cannot, and the remedy. It changes nothing."""
+"""``k8sha doctor``: what can run on this machine, what cannot, and the remedy."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_k8sha.providers.base import Progress
+    from pytest_k8sha.providers.local.programs import Finder
     from pytest_k8sha.providers.registry import Registry
     from pytest_k8sha.settings import Settings
 
@@ -48,9 +49,10 @@ class Item:
     metavar="NAME=PROVIDER[:ARGUMENT][,key=value…]",
     help="Ask this cluster, by reads alone, what it can do. Repeatable.",
 )
+@click.option("--prepare", is_flag=True, help="First get the programs that are missing: download or build them.")
 @options.as_json
 @options.debug
-def doctor(cluster: tuple[str, ...], *, as_json: bool) -> None:
+def doctor(cluster: tuple[str, ...], *, prepare: bool, as_json: bool) -> None:
     """Say what can run on this machine, what cannot, and the remedy.
 
     No request is sent to any cluster that --cluster does not name. The exit code is 0 when the local provider can run
@@ -64,17 +66,15 @@ def doctor(cluster: tuple[str, ...], *, as_json: bool) -> None:
     settings, registry = Settings.from_environment(), Registry()
     order = from_options(cluster, registry) if cluster else None
     with console.working("looking") as progress:
+        if prepare:
+            _finder(settings, progress).all()
         items = list(look(settings, registry))
         probed: dict[str, dict[str, Any]] = {}
         if order:
             for name in order.clusters:
                 progress(f"asking cluster {name} what it can do")
             probed = probe(settings, registry, order)
-    items += [
-        Item("cluster", name, BAD, found["problem"], found.get("remedy", ""))
-        for name, found in probed.items()
-        if "problem" in found
-    ]
+    items += [Item("cluster", name, BAD, found["problem"]) for name, found in probed.items() if "problem" in found]
     good = all(item.state != BAD for item in items)
     if as_json:
         console.dump({"good": good, "items": [asdict(item) for item in items], "clusters": probed})
@@ -112,11 +112,9 @@ def _python() -> Iterator[Item]:
 def _programs(settings: Settings) -> Iterator[Item]:
     from pytest_k8sha.errors import K8shaError
     from pytest_k8sha.providers.local.commands import PROGRAMS
-    from pytest_k8sha.providers.local.programs import Finder
-    from pytest_k8sha.settings import DEFAULT_KUBERNETES
 
     go = _go()
-    finder = Finder(settings, DEFAULT_KUBERNETES, progress=lambda _: None)
+    finder = _finder(settings, lambda _: None)
     missing = False
     for name in PROGRAMS:
         try:
@@ -146,6 +144,13 @@ def _programs(settings: Settings) -> Iterator[Item]:
             f"{free} MiB free for {settings.cache}",
             f"a build wants {BUILD_MIB} MiB",
         )
+
+
+def _finder(settings: Settings, progress: Progress) -> Finder:
+    from pytest_k8sha.providers.local.programs import Finder
+    from pytest_k8sha.settings import DEFAULT_KUBERNETES
+
+    return Finder(settings, DEFAULT_KUBERNETES, progress=progress)
 
 
 def _go() -> str:
@@ -285,7 +290,7 @@ def probe(settings: Settings, registry: Registry, order: Any) -> dict[str, dict[
                 cluster = Cluster(state, provider, run=run, private=private, ceiling=Impact.OBSERVE)
                 able = cluster.capabilities
             except K8shaError as error:
-                found[name] = {"problem": error.problem, "remedy": error.remedy or ""}
+                found[name] = {"problem": str(error)}
             else:
                 found[name] = {
                     "version": able.version,
