@@ -83,6 +83,14 @@ def recover(settings: Settings, registry: Registry, progress: Progress, *, dry_r
     return [*done, *filter(None, halves)]
 
 
+def sweep(folder: Path, settings: Settings, registry: Registry, progress: Progress) -> Recovered:
+    """The run's own teardown on clusters that outlive it: takes its faults back and deletes its objects there.
+
+    To be called by the run itself, when its workers have ended. It ends no cluster and no process.
+    """
+    return _Recovery(folder, settings, registry, progress, dry_run=False).sweep()
+
+
 def pending(settings: Settings) -> dict[str, bool]:
     """The runs that have a folder, and whether each still runs."""
     return {folder.name: _running(folder) for folder in reversed(_folders(settings.runs))}
@@ -151,6 +159,12 @@ class _Recovery:
             shutil.rmtree(self._folder, ignore_errors=True)
             if self._folder.exists():
                 self._result.remains.append(f"folder {self._folder}: it cannot be removed")
+        return self._result
+
+    def sweep(self) -> Recovered:
+        self._replays = [journal.read(path) for path in sorted(self._folder.glob("journal*.jsonl"))]
+        self._faults()
+        self._objects()
         return self._result
 
     def _workers(self, paths: list[Path]) -> None:
@@ -348,4 +362,4 @@ def _end_process(data: dict[str, object]) -> None:
         identity.end(5.0)
 
 
-__all__ = ["Recovered", "pending", "recover"]
+__all__ = ["Recovered", "pending", "recover", "sweep"]
