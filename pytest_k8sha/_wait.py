@@ -21,6 +21,7 @@ def eventually(
     what: str = "",
     timeout: float = 30.0,
     interval: float = 0.1,
+    growth: float = 1.5,
     accept: Callable[[T], bool] = bool,
     describe: Callable[[T], str] = repr,
 ) -> T:
@@ -28,8 +29,9 @@ def eventually(
 
     A `K8shaError` that is retryable (404, 409, 429, 5xx, no connection) and an ``AssertionError`` count as *not yet*;
     any other error, 401 and 403 among them, ends the wait at once. ``timeout`` and ``interval`` are seconds; the
-    interval grows by half at each attempt, up to ten times its start or two seconds, whichever is less, and the
-    server's Retry-After is honoured. Raises `WaitTimeout` with the last observation.
+    interval grows by half at each attempt (``growth``; 1 where the moment is measured), up to ten times its start or
+    two seconds, whichever is less, and the server's Retry-After is honoured. Raises `WaitTimeout` with the last
+    observation.
     """
     import tenacity
 
@@ -42,7 +44,7 @@ def eventually(
     def pause(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         wanted = getattr(error, "retry_after", None) or 0.0
-        grown: float = interval * 1.5 ** min(state.attempt_number - 1, 20)
+        grown: float = interval * growth ** min(state.attempt_number - 1, 20)
         return min(max(min(grown, longest), wanted), deadline.left)
 
     def give_up(state: RetryCallState) -> T:

@@ -104,6 +104,9 @@ class Faults(Protocol):
     def member_of(self, identity: str) -> int | None:
         """The member whose program holds a Lease under this identity (``HOST_UUID``); None when it cannot be told."""
 
+    def running(self, component: str) -> tuple[int, ...]:
+        """The members on which the control-plane program runs now."""
+
     def heal(self) -> None:
         """Takes back every fault of this cluster."""
 

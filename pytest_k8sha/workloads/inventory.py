@@ -37,7 +37,10 @@ def read(cluster: Cluster, namespaces: Collection[str] = ()) -> Inventory:
 
     return Inventory(
         workloads=[Workload(o) for kind in KINDS for o in listed("apps/v1", kind)],
-        services=listed("v1", "Service"),
+        # The API's own Service has no selector, and no owner here who could change it.
+        services=[
+            s for s in listed("v1", "Service") if (s["metadata"].get("labels") or {}).get("provider") != "kubernetes"
+        ],
         budgets=listed("policy/v1", "PodDisruptionBudget"),
         autoscalers=listed("autoscaling/v2", "HorizontalPodAutoscaler"),
         limits=listed("v1", "LimitRange"),
@@ -86,12 +89,12 @@ def _unsettled(inventory: Inventory) -> Iterable[str]:
     for workload in inventory.scalable:
         status = workload.obj.get("status") or {}
         seen = status.get("observedGeneration", 0) >= workload.obj["metadata"].get("generation", 0)
-        if _young(workload.obj) and not (seen and status.get("readyReplicas", 0) >= workload.replicas):
+        if _young(workload.obj) and not (seen and status.get("readyReplicas", 0) >= inventory.wanted(workload)):
             yield str(workload)
     for budget in inventory.budgets:
         status = budget.get("status") or {}
         matched = [w for w in inventory.scalable if budget in inventory.budgets_of(w)]
-        expected = sum(w.replicas for w in matched)
+        expected = sum(inventory.wanted(w) for w in matched)
         if _young(budget) and status.get("currentHealthy", 0) < expected:
             yield budget["metadata"]["name"]
 

@@ -89,6 +89,10 @@ class LocalFaults:
     def thaw(self, component: str, member: int = 0) -> None:
         self._order("thaw", component, member)
 
+    def running(self, component: str) -> tuple[int, ...]:
+        programs = self._control.order("status")["programs"]
+        return tuple(p["member"] for p in programs if p["component"] == component and p["state"] == "running")
+
     def heal(self) -> None:
         self._control.order("heal")
         self._nodes.resume_all()
