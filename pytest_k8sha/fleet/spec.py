@@ -34,11 +34,11 @@ class PersonaOrder(BaseModel):
 class Expectations(BaseModel):
     """What a tenant's pods promise, and so what the cluster must hold them to."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    podSecurity: Literal["baseline", "restricted"] = Field(
-        default="baseline", description="the Pod Security level in force"
-    )  # noqa: N815 - the file's spelling
+    pod_security: Literal["baseline", "restricted"] = Field(
+        default="baseline", alias="podSecurity", description="the Pod Security level in force"
+    )
     labels: dict[str, str] = Field(
         default_factory=dict, description="labels that each pod must carry, with values that are right for this tenant"
     )

@@ -65,7 +65,8 @@ class Persona:
 
     def request(self, verb: str, obj: Mapping[str, Any], **query: Any) -> Any:
         """One request of the Kubernetes verb (get, list, watch, create, update, patch, delete, deletecollection) on an
-        object, sent as this persona. A watch asks for one second. Raises `ApiError` and `TransportError`."""
+        object, sent as this persona. A watch ends with its first event, or after a second without one. Raises
+        `ApiError` and `TransportError`."""
         meta = obj["metadata"]
         kind = self.client.discovery.find(obj["apiVersion"], obj["kind"])
         collection = kind.path(meta.get("namespace", ""))
@@ -76,9 +77,8 @@ class Persona:
             case "list":
                 return self.client.request("GET", collection, query={"limit": 1, **query})
             case "watch":
-                return self.client.request(
-                    "GET", collection, query={"watch": "true", "timeoutSeconds": 1, "resourceVersion": "0", **query}
-                )
+                watching = {"watch": "true", "timeoutSeconds": 1, "resourceVersion": "0", **query}
+                return next(self.client.stream(collection, query=watching, timeout=5.0), None)
             case "create":
                 return self.client.request("POST", collection, query=query, body=dict(obj))
             case "update":
