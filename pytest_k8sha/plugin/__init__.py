@@ -73,7 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if ROOT_FIXTURE in metafunc.fixturenames:
+    if ROOT_FIXTURE in metafunc.fixturenames or hasattr(metafunc.function, "__k8sha_check__"):
         from pytest_k8sha.plugin.parametrise import generate
 
         generate(metafunc)

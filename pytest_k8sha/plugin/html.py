@@ -1,4 +1,4 @@
-"""pytest-html with verdicts: columns for verdict, check and cluster. Everything is escaped, since pytest-html is not."""
+"""pytest-html with verdicts: columns for verdict, check and cluster. All is escaped, which pytest-html does not do."""
 
 from __future__ import annotations
 

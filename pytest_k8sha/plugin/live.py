@@ -86,9 +86,13 @@ class End:
         self.interrupted = self.interrupted or status == pytest.ExitCode.INTERRUPTED
         from pytest_k8sha.plugin import provision
 
+        clean = False
         try:
             if self.session.begun:
                 self.results.before_end()
-                provision.dismiss(self.session, failed=status != pytest.ExitCode.OK)
+                good = status in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
+                clean = provision.dismiss(self.session, failed=not good)
         finally:
             self.results.end(status, interrupted=self.interrupted)
+            if self.session.begun:
+                self.session.folder.close(clean=clean)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
 
     from pytest_k8sha.model import Impact
 
 MARKERS = (
-    "k8sha_impact(level): what the test may do to a cluster: observe, rehearse, exercise or disrupt; it is not "
-    "evaluated on a cluster that may be used less",
-    "k8sha_requires(*capabilities): what a cluster must be able to do, such as 'nodes:real' or 'zones>=2'; the test is "
-    "not evaluated on one that cannot",
+    (
+        "k8sha_impact(level): what the test may do to a cluster: observe, rehearse, exercise or disrupt; it is not "
+        "evaluated on a cluster that may be used less"
+    ),
+    (
+        "k8sha_requires(*capabilities): what a cluster must be able to do, such as 'nodes:real' or 'zones>=2'; the "
+        "test is not evaluated on one that cannot"
+    ),
     "k8sha_clusters(count): the number of clusters that the test needs at once, by the fixture `fleet`",
 )
 DEFAULT_CLUSTER = "local=local"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from pytest_k8sha.capabilities.probe import Capabilities
-from pytest_k8sha.errors import ImpactRefused, Inconclusive, K8shaError, NotEvaluated, UsageError
+from pytest_k8sha.errors import ImpactRefused, Inconclusive, K8shaError, NotEvaluated
 from pytest_k8sha.fleet.fleet import Fleet
 from pytest_k8sha.fleet.keeper import LOCK_DEADLINE, Keeper
 from pytest_k8sha.fleet.spec import FleetSpec, TenantOrder
@@ -84,9 +84,8 @@ def _provide(session: Session, folder: RunFolder) -> None:
         _keep(session, keeper)
     try:
         keeper.provide(folder, session.spec, reuse=session.options.reuse or session.options.keep != "never")
-    except UsageError:
-        raise
-    except K8shaError as error:
+    except (K8shaError, OSError) as error:
+        # Tried once a run: the tests hear of it one by one, and no later one waits for another try.
         if not folder.fleet_file.exists():
             broken = {name: {"problem": str(error)} for name in session.spec.clusters}
             session.save(folder.fleet_file.name, {"clusters": broken})
@@ -99,8 +98,6 @@ def _keep(session: Session, keeper: Keeper) -> None:
     if ours:
         try:
             keeper.keep(FleetSpec(clusters=ours))
-        except UsageError:
-            raise
         except K8shaError as error:
             session.progress(f"not all clusters can be kept: {error}")
         session.kept = sorted(set(keeper.kept()) - before)
@@ -207,7 +204,9 @@ def _fresh(cluster: Cluster) -> dict[str, Any]:
     made = []
     try:
         for prefix in ("acme", "globex"):
-            order = TenantOrder(name=nonce(prefix), template=bundled("fixtures", "tenants", "good"))
+            order = TenantOrder.model_validate(
+                {"name": nonce(prefix), "template": bundled("fixtures", "tenants", "good")}
+            )
             template.establish(cluster, order)
             made.append(template.prepare(order)[0].model_dump(mode="json"))
     except ImpactRefused as error:
@@ -217,10 +216,14 @@ def _fresh(cluster: Cluster) -> dict[str, Any]:
     return {"problem": "", "refused": False, "tenants": made}
 
 
-def dismiss(session: Session, *, failed: bool) -> None:
-    """Removes what the run made, and notes what could not be removed. Raises no `K8shaError`."""
+def dismiss(session: Session, *, failed: bool) -> bool:
+    """Removes what the run made, and notes what could not be removed; true when nothing is left behind.
+
+    Raises no `K8shaError`.
+    """
     folder = session.folder
     stay = session.options.keep == "always" or (session.options.keep == "failure" and failed)
+    session.staying = stay
     remaining = len(session.leftovers)
     with session.progress.during("the clusters of the run are being taken down"):
         if not stay:
@@ -233,7 +236,7 @@ def dismiss(session: Session, *, failed: bool) -> None:
                     keeper.drop(name)
                 except (K8shaError, OSError) as error:
                     session.leave(f"cluster {name}", name, error, f"k8sha down {name}")
-    folder.close(clean=len(session.leftovers) == remaining)
+    return len(session.leftovers) == remaining
 
 
 def _sweep(session: Session, folder: RunFolder) -> None:
@@ -250,9 +253,8 @@ def _dismiss_clusters(session: Session, folder: RunFolder) -> None:
     keeper = Keeper(session.settings, session.registry, session.progress)
     for leftover in keeper.dismiss(folder):
         session.leave(leftover.what, leftover.cluster, leftover.problem, leftover.remedy)
-    if folder.fleet_file.exists():
-        return
     # Interrupted while the fleet was being made: some clusters may be complete, and nobody wrote the fleet down.
+    # Deleting is idempotent, so those that are gone already do no harm.
     for path in sorted((folder.path / "clusters").glob(f"*/{STATE_FILE}")):
         try:
             state = ClusterState.load(path.parent)

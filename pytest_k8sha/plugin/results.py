@@ -53,10 +53,10 @@ class Results:
         for item in getattr(report, "k8sha_teardown", ()):
             self.session.leftovers.append(item)
         data: dict[str, Any] | None = getattr(report, "k8sha", None)
-        if data is None or report.outcome == "rerun":
+        if data is None or str(report.outcome) == "rerun":
             return
         if isinstance(report.longrepr, str) and report.outcome == "failed":
-            report.longrepr = Body.of(data, report.longrepr)  # xdist carries only the text
+            report.longrepr = Body.of(data, report.longrepr)  # type: ignore[assignment]  # xdist carries the text only
         self.add(data)
 
     def add(self, data: dict[str, Any]) -> None:
@@ -97,8 +97,7 @@ class Results:
         try:
             from pytest_k8sha import reports
 
-            if record.path.exists():
-                self.model = reports.load([record.path])
+            self.model = reports.load([record.path])
             if out:
                 with self.session.progress.during("the report is being made"):
                     self.report = reports.make([record.path], out)
@@ -108,11 +107,10 @@ class Results:
     def _open(self) -> Record | None:
         if self._record is None and not self.problem:
             session = self.session
-            run = session.folder.run
-            path = self.path or session.folder.path / "record.jsonl"
             self._clock = _clock.Deadline(0)
             try:
-                self._record = Record(path, run)
+                path = self.path or session.folder.path / "record.jsonl"
+                self._record = Record(path, session.folder.run)
                 self._record.append(
                     "run.start",
                     {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +16,7 @@ from pytest_k8sha.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from pytest_k8sha.fleet.cluster import Cluster
     from pytest_k8sha.fleet.fleet import Fleet
@@ -67,6 +67,8 @@ class Session:
         self.begun = False
         """Whether this process made the run's folder or joined it."""
         self.provided = False
+        self.staying = False
+        """Whether the clusters that --k8sha-keep made stay."""
         self.kept: list[str] = []
         """Clusters that --k8sha-keep made, and that may have to go at the end."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,8 @@ from pytest_k8sha import _clock
 from pytest_k8sha.model import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pytest
 
     from pytest_k8sha.plugin.results import Results
@@ -95,30 +96,38 @@ class Terminal:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         self._inconclusive(terminalreporter)
-        self._not_evaluated(terminalreporter)
+        self._open_questions(terminalreporter)
         if self.results.results or self.session.leftovers or self.results.problem:
             self._totals(terminalreporter)
 
     def _inconclusive(self, tr: Any) -> None:
+        """As pytest shows failures; it knows no further category."""
         reports = tr.getreports("inconclusive")
         if not reports or tr.config.option.tbstyle == "no":
             return
         tr.write_sep("=", "INCONCLUSIVE")
         for report in reports:
-            tr.write_sep("_", getattr(report, "head_line", None) or report.nodeid, yellow=True, bold=True)
+            tr.write_sep("_", report.head_line or report.nodeid, yellow=True, bold=True)
             report.toterminal(tr._tw)  # noqa: SLF001 - the only writer that a longrepr can be shown with
+            if tr.config.option.showcapture != "no":
+                for title, content in report.sections:
+                    tr.write_sep("-", title)
+                    tr.line(content.rstrip())
 
-    def _not_evaluated(self, tr: Any) -> None:
-        chars = set(tr.reportchars)
-        if not chars & {"s", "a", "A"} and tr.verbosity <= 0:
-            return
-        reasons: Counter[str] = Counter()
-        for report in tr.getreports("not evaluated"):
-            reasons[f"{report.k8sha['check'] or report.nodeid}: {report.k8sha['reason']}"] += 1
-        if reasons:
-            tr.write_sep("=", "not evaluated")
-            for text, count in reasons.items():
-                tr.write_line(f"NOT EVALUATED [{count}] {text}")
+    def _open_questions(self, tr: Any) -> None:
+        """One line a verdict that is neither passed nor failed, as pytest's short summary has for its own outcomes."""
+        lines: Counter[str] = Counter()
+        if set(tr.reportchars) & {"f", "E"}:
+            for report in tr.getreports("inconclusive"):
+                message = " ".join(report.k8sha["reason"].split())
+                lines[f"INCONCLUSIVE {report.nodeid} - {report.k8sha['check']}: {message}"] = 0
+        if "s" in tr.reportchars:
+            for report in tr.getreports("not evaluated"):
+                lines[f"{report.k8sha['check'] or report.nodeid}: {report.k8sha['reason']}"] += 1
+        if lines:
+            tr.write_sep("=", "inconclusive and not evaluated")
+        for text, count in lines.items():
+            tr.write_line(f"NOT EVALUATED [{count}] {text}" if count else text, yellow=not count)
 
     def _totals(self, tr: Any) -> None:
         tr.write_sep("=", "clusters (k8sha)")
@@ -137,7 +146,7 @@ class Terminal:
             tr.write_line(
                 f"left behind: {item['what']}{where}: {item['problem']}; remedy: {item['remedy']}", yellow=True
             )
-        if self.session.kept and self.session.failed_or_kept:
+        if self.session.kept and self.session.staying:
             names = " ".join(self.session.kept)
             tr.write_line(f"kept: {names}; end with `k8sha down {names}`")
         if self.results.report:

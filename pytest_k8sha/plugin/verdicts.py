@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,8 @@ from pytest_k8sha.plugin.cases import Case, case_of
 from pytest_k8sha.record.plain import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
     from pytest_k8sha.plugin.session import Session
 
 PASSED_KEPT = 50
@@ -135,8 +136,8 @@ class Verdicts:
             return
         if verdict is Verdict.NOT_EVALUATED:
             report.outcome = "skipped"
-            path, line, _ = case.item.location
-            report.longrepr = (str(case.item.path or path), (line or 0) + 1, f"Skipped: {data['reason']}")
+            line = case.item.location[1]
+            report.longrepr = (str(case.item.path), (line or 0) + 1, f"Skipped: {data['reason']}")
         elif not case.judged:
             return
         elif verdict is Verdict.PASSED:
@@ -145,7 +146,7 @@ class Verdicts:
             wanted = isinstance(error, (K8shaError, AssertionError)) or error is None
             traceback = "" if wanted and not self.session.options.traceback else str(report.longrepr or "")
             report.outcome = "failed"
-            report.longrepr = Body.of(data, compose(data, traceback))
+            report.longrepr = Body.of(data, compose(data, traceback))  # type: ignore[assignment]
 
     def _diagnose(self, case: Case, data: dict[str, Any], report: pytest.TestReport) -> None:
         from pytest_k8sha.plugin.tools import examine
@@ -155,7 +156,8 @@ class Verdicts:
         found = examine(self.session, case)
         if found:
             data["diagnostics"] = found.data
-            report.sections.append(("k8sha: state of the cluster", found.brief))
+            if found.notable:
+                report.sections.append(("k8sha: what stands out on the cluster", found.brief))
 
     def _forgive(self, case: Case, report: pytest.TestReport) -> None:
         """A teardown that fails changes no verdict; it is told apart from it."""

@@ -43,12 +43,15 @@ def serve(config: pytest.Config) -> None:
     from pytest_k8sha.plugin.session import activate
 
     session = activate(config)
+    cases = json.loads((place / "cases.json").read_text())
     try:
-        session.fleet  # noqa: B018 - makes it; what could not be made is written down for the workers
+        path = str(session.folder.path)
+        if any(case["clusters"] for case in cases.values()):
+            session.fleet  # noqa: B018 - makes it; what could not be made is written down for the workers
     except K8shaError as error:
-        session.progress.say(f"no cluster could be made: {error}")
+        path = f"!{error}"
     part = place / "run.part"
-    part.write_text(str(session.folder.path))
+    part.write_text(path)
     part.replace(place / "run")
 
 
@@ -62,7 +65,10 @@ def run_folder(config: pytest.Config) -> Path:
         raise Inconclusive("this worker's controller runs without the plugin, so there is no fleet")
     path = Path(place) / "run"
     eventually(path.exists, what="the controller has made the fleet", timeout=FOLDER_DEADLINE)
-    return Path(path.read_text())
+    text = path.read_text()
+    if text.startswith("!"):
+        raise Inconclusive(text[1:])
+    return Path(text)
 
 
 class Worker:
@@ -81,7 +87,13 @@ class Worker:
             return
         folder = Path(place)
         folder.mkdir(mode=0o700, exist_ok=True)
-        known = {case.item.nodeid: {**case.describe(), "judged": case.judged} for case in cases}
+        known = {
+            case.item.nodeid: {
+                "clusters": bool(case.cluster or case.everywhere) and case.needs.clusters <= len(self.session.names),
+                "result": {**case.describe(), "judged": case.judged},
+            }
+            for case in cases
+        }
         part = folder / f"cases-{os.getpid()}.part"
         part.write_text(json.dumps(known))
         part.replace(folder / "cases.json")
@@ -104,7 +116,7 @@ class Controller:
         if case is None:
             return
         report.k8sha = {  # type: ignore[attr-defined]
-            **case,
+            **case["result"],
             "verdict": "inconclusive",
             "reason": "the worker process ended while this test ran",
             "duration": 0.0,

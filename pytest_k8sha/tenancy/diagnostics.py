@@ -5,7 +5,6 @@ Only reads are sent. Of Secrets, ConfigMaps and environment variables nothing bu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,8 @@ from pytest_k8sha import _clock
 from pytest_k8sha.errors import K8shaError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from pytest_k8sha.fleet.cluster import Cluster
 
 LIMIT = 64 * 1024
