@@ -34,7 +34,7 @@ _FIELDS = frozenset({
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 # A quote as it is, or escaped, as in a JSON text inside a JSON text.
-_Q = r"""\\*["']"""
+_Q = r"""\\{0,8}["']"""
 _IS = rf"(?:{_Q})?\s*[:=]\s*(?:{_Q})?"
 _LONG_FIELDS = (
     r"token|client[-_]?secret|api[-_]?key|secret[-_]?key|secret[-_]?access[-_]?key|private[-_]?key|client[-_]?key"

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_k8sha import _clock
 from pytest_k8sha.record.chain import Record, read
 from pytest_k8sha.record.redact import MASK, MIN_SECRET, Redactor
 
@@ -29,7 +30,7 @@ def texts(value: Any) -> list[str]:
     return [str(value)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_no_registered_secret_ever_appears(data: st.DataObject) -> None:
     """Secrets planted anywhere, next to one another, in keys, in base64 or JSON: none is in the file afterwards."""
@@ -156,3 +157,25 @@ def test_many_lines_short_values_and_numbers() -> None:
 def test_keys_that_become_the_same_both_stay() -> None:
     """Masking keys loses no value."""
     assert list(Redactor(["secret-1", "secret-2"]).redact({"secret-1": 1, "secret-2": 2}).values()) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'kind: Secret "data": ' + "\\" * 200_000,
+        "token" + " " * 200_000,
+        "-----BEGIN PRIVATE KEY-----" * 8_000,
+        "eyJaaaa." * 25_000,
+        "a://" * 50_000,
+        "a." * 100_000 + "://",
+        "kind: Secret\n" + "data:\n" * 30_000,
+        '"data":{' * 25_000 + "kind: Secret",
+        "password=" * 20_000,
+    ],
+    ids=lambda text: text[:12].strip(),
+)
+def test_no_text_takes_long(text: str) -> None:
+    """Texts come from clusters: none of 200,000 characters costs more than a moment."""
+    started = _clock.now()
+    Redactor(["secret-1"]).text(text)
+    assert _clock.now() - started < 5
