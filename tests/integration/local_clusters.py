@@ -74,15 +74,16 @@ def heartbeat_of(client: Client, node: str) -> str:
     return str(next(c["status"] for c in conditions if c["type"] == "Ready"))
 
 
-def owner_script(base: Path, name: str) -> list[str]:
-    """A program that makes a cluster, says so, and then waits to be killed."""
+def owner_script(base: Path, name: str, *, kept: bool = False) -> list[str]:
+    """A program that makes a cluster, says so, and then waits to be killed. ``kept``: the cluster has no owner."""
+    owner = "None" if kept else "ProcessId.own()"
     code = (
         "import sys; from pathlib import Path\n"
         "from pytest_k8sha._process import ProcessId\n"
         "from tests.integration.local_clusters import make, provider_in\n"
         "base = Path(sys.argv[1])\n"
         "print('starting', flush=True)\n"
-        "make(provider_in(base), base, sys.argv[2], ProcessId.own(), nodes=1)\n"
+        f"make(provider_in(base), base, sys.argv[2], {owner}, nodes=1)\n"
         "print('made', flush=True)\n"
         "import signal; signal.pause()\n"
     )

@@ -99,6 +99,42 @@ def test_the_owner_is_killed_during_the_start(tmp_path: Path, owner: _process.Pr
     assert left(tmp_path / "owned") == set()
 
 
+def test_a_kept_cluster_outlives_its_maker(tmp_path: Path) -> None:
+    """A cluster without an owner stays when the process that made it ends, but not when it is killed half-way."""
+    root = Path(provider_module.__file__).parents[3]
+    env = {**os.environ, "PYTHONPATH": str(root)}
+    maker = _process.start(owner_script(tmp_path, "kept", kept=True), log=tmp_path / "owner.log", env=env)
+    provider = provider_in(tmp_path)
+    try:
+        eventually(lambda: said(tmp_path, "made"), what="the cluster is made", timeout=60)
+    finally:
+        maker.signal(signal.SIGKILL)
+        maker.wait(5.0)
+    state = ClusterState.load(tmp_path / "kept")
+    try:
+        assert Control(tmp_path / "kept").order("status")["failure"] == ""
+        assert provider.alive(state)
+    finally:
+        provider.delete(state)
+    assert not provider.alive(state)
+
+
+def test_a_kept_cluster_whose_maker_is_killed_half_way(tmp_path: Path) -> None:
+    """Nobody could know of it, so it ends; and what is left can be deleted knowing the folder alone."""
+    root = Path(provider_module.__file__).parents[3]
+    env = {**os.environ, "PYTHONPATH": str(root)}
+    maker = _process.start(owner_script(tmp_path, "kept", kept=True), log=tmp_path / "owner.log", env=env)
+    try:
+        eventually((tmp_path / "kept" / "control.sock").exists, what="the supervisor listens", timeout=60)
+        processes = processes_of(Made(provider_in(tmp_path), None, tmp_path / "kept"))  # type: ignore[arg-type]
+    finally:
+        maker.signal(signal.SIGKILL)
+        maker.wait(5.0)
+    provider_in(tmp_path).delete(ClusterState("kept", "local", str(tmp_path / "kept"), "", made=True))
+    assert gone(processes, 1.0)
+    assert left(tmp_path / "kept") == set()
+
+
 def test_the_supervisor_is_killed(tmp_path: Path) -> None:
     """SIGKILL of the supervisor takes the programs with it; delete then removes what it could not."""
     provider = provider_in(tmp_path)

@@ -116,7 +116,7 @@ class Child:
         if not self.hostname or not self.running or self.program is None:
             return False
         try:
-            theirs, ours = (os.readlink(f"/proc/{pid}/ns/uts") for pid in (self.program.pid, "self"))
+            theirs, ours = (Path(f"/proc/{pid}/ns/uts").readlink() for pid in (self.program.pid, "self"))
         except OSError:
             return False
         return theirs != ours

@@ -101,6 +101,15 @@ def socket_file(place: Path) -> Path:
     return place / "control.sock"
 
 
+def folders_that_go(place: Path) -> list[Path]:
+    """What holds keys or data, and goes with the cluster. Logs stay."""
+    return [place / name for name in ("data", "pki", "config")]
+
+
+def files_that_go(place: Path) -> list[Path]:
+    return [place / "kubeconfig", plan_file(place), socket_file(place)]
+
+
 def supervisor_log(place: Path) -> Path:
     return place / "logs" / "supervisor.log"
 

@@ -96,6 +96,8 @@ class LocalProvider:
             },
         )
         state.save()
+        if request.owner is None:
+            Control(request.place).order("keep")
         return state
 
     def delete(self, state: ClusterState) -> None:
@@ -185,10 +187,11 @@ class LocalProvider:
         certs.create(plan.pki, tuple(member.advertised for member in plan.members))
         kubeconfigs.write(plan.kubeconfig, name=request.name, server=plan.server, pki=plan.pki, client="admin")
         paths = {name: found.path for name, found in programs.items()}
-        owner = request.owner
+        owner, maker = request.owner, _process.ProcessId.own()
         content = {
             "name": request.name,
             "owner": {"pid": owner.pid, "created": owner.created} if owner else None,
+            "maker": {"pid": maker.pid, "created": maker.created},
             "commands": [command.as_dict() for command in commands.all_of(plan, options, paths, _STAGES)],
             "members": [member.api for member in plan.members],
             "stable": plan.stable,
@@ -270,9 +273,9 @@ def _end(place: Path, supervisor: _process.ProcessId) -> None:
 
 def _clean(place: Path) -> None:
     """Removes what holds keys or data; a supervisor that was killed could not."""
-    for folder in ("data", "pki", "config"):
-        shutil.rmtree(place / folder, ignore_errors=True)
-    for file in (place / "kubeconfig", layout.plan_file(place), layout.socket_file(place)):
+    for folder in layout.folders_that_go(place):
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in layout.files_that_go(place):
         file.unlink(missing_ok=True)
 
 

@@ -10,6 +10,7 @@ Linux: elsewhere `k8sha recover` ends them). Orders come over a socket in the cl
     {"op": "ready"}                           the same, answered when the API servers are ready or the start failed
     {"op": "stop" | "kill" | "start" | "freeze" | "thaw", "component": …, "member": …}
     {"op": "heal"}                            every program runs again
+    {"op": "keep"}                            a cluster without an owner is made, and stays when its maker ends
     {"op": "down"}                            answered when every program is gone
 
 Everything here runs in one thread, since PR_SET_PDEATHSIG is about the thread that started a program.
@@ -54,6 +55,8 @@ class Supervisor:
         self._balancer = Balancer(plan["stable"], self._members) if len(self._members) > 1 else None
         self._timings: dict[str, float] = {}
         self._failure = ""
+        self._kept = False
+        self._pidfd: int | None = None
         self._settled = asyncio.Event()
         self._down = asyncio.Event()
         self._gone = asyncio.Event()
@@ -166,24 +169,38 @@ class Supervisor:
             await asyncio.sleep(0.3)
 
     def _watch_owner(self) -> None:
-        if self._plan["owner"] is None:
-            return
-        owner = _process.ProcessId(**self._plan["owner"])
-        loop = asyncio.get_running_loop()
+        """Takes the cluster down when its owner has ended. A cluster that is to stay belongs to whoever makes it until
+        that process says that it is made."""
+        owner = _process.ProcessId(**(self._plan["owner"] or self._plan["maker"]))
         if hasattr(os, "pidfd_open"):
-            with contextlib.suppress(OSError):
-                fd = os.pidfd_open(owner.pid)
-                loop.add_reader(fd, self._down.set)
-                if owner.alive:
-                    return
+            try:
+                self._pidfd = os.pidfd_open(owner.pid)
+            except ProcessLookupError:
                 self._down.set()
                 return
+            asyncio.get_running_loop().add_reader(self._pidfd, self._owner_ended)
+            if not owner.alive:
+                self._down.set()
+            return
         self._go(self._poll_owner(owner))
 
     async def _poll_owner(self, owner: _process.ProcessId) -> None:
         while owner.alive:
             await asyncio.sleep(0.5)
-        self._down.set()
+        self._owner_ended()
+
+    def _owner_ended(self) -> None:
+        if not self._kept:
+            self._down.set()
+
+    def _keep(self) -> None:
+        if self._plan["owner"] is not None:
+            raise UsageError("this cluster has an owner and ends with it")
+        self._kept = True
+        if self._pidfd is not None:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = None
 
     def _go(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -200,11 +217,10 @@ class Supervisor:
         await asyncio.gather(*(child.end(_GRACE if self._plan["durable"] else 0.5) for child in store))
         if self._balancer:
             self._balancer.close()
-        layout.socket_file(self._place).unlink(missing_ok=True)
-        for folder in ("data", "pki", "config"):
-            shutil.rmtree(self._place / folder, ignore_errors=True)
-        for file in ("kubeconfig", "plan.json"):
-            (self._place / file).unlink(missing_ok=True)
+        for folder in layout.folders_that_go(self._place):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in layout.files_that_go(self._place):
+            file.unlink(missing_ok=True)
         self._hold.release()
         self._gone.set()
 
@@ -235,6 +251,8 @@ class Supervisor:
             case "down":
                 self._down.set()
                 await self._gone.wait()
+            case "keep":
+                self._keep()
             case "heal":
                 for child in self._children:
                     child.thaw()
@@ -281,6 +299,7 @@ class Supervisor:
 
 
 def main(place: Path) -> None:
+    """Runs the cluster whose plan lies in ``place``."""
     plan = json.loads(layout.plan_file(place).read_text())
     asyncio.run(Supervisor(place, plan).run())
 
