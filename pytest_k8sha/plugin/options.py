@@ -51,6 +51,13 @@ def add_options(parser: pytest.Parser) -> None:
         "cluster's own ceiling and never raises it; what needs more is not evaluated",
     )
     group.addoption(
+        "--k8sha-namespace",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="judge the workloads of this namespace, may be given several times (default: all but the system's)",
+    )
+    group.addoption(
         "--k8sha-out", metavar="DIR", help="write the record (record.jsonl) and the report (index.html) into DIR"
     )
     group.addoption(
@@ -73,6 +80,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     parser.addini("k8sha_clusters", "clusters of the fleet, one a line, as --k8sha-cluster", type="linelist")
     parser.addini("k8sha_fleet", "a fleet file, counted from the folder of the ini file", type="string", default="")
+    parser.addini("k8sha_namespaces", "namespaces, one a line, as --k8sha-namespace", type="linelist")
     parser.addini("k8sha_impact", "as --k8sha-impact", type="string", default="")
     parser.addini("k8sha_reuse", "as --k8sha-reuse", type="string", default="auto")
     parser.addini("k8sha_keep", "as --k8sha-keep", type="string", default="never")

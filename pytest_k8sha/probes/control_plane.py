@@ -157,6 +157,22 @@ def _names(answer: Health | RequestError) -> set[str]:
     return set(answer.said) if isinstance(answer, Health) else set()
 
 
+MEMBERS = 3
+"""The fewest members of which one may be lost: two of three are still a quorum of etcd, one of two is none."""
+
+
+def judge_number(found: list[Endpoint]) -> Iterator[Seen]:
+    """The cluster advertises `MEMBERS` API servers or more. One with none advertises nothing to its own pods."""
+    listed = ", ".join(f"{e.address}:{e.port}" for e in found) or "none"
+    yield Seen(
+        "the control plane",
+        ok=len(found) >= MEMBERS,
+        seen=f"{len(found)} in default/kubernetes: {listed}",
+        rule=f"{MEMBERS} API servers or more, so that one may be lost",
+        remedy=f"add control-plane members until there are {MEMBERS}, each with its API server and etcd",
+    )
+
+
 def reachable(said: Mapping[tuple[str, str], Health | RequestError]) -> bool:
     """Whether any API server answered at its own address. If none did, it is this machine that cannot reach them."""
     return any(not isinstance(answer, TransportError) for answer in said.values())

@@ -99,7 +99,7 @@ def toleration(pod: dict[str, Any]) -> float | None:
 
 def choose(inventory: Inventory) -> str:
     """The ready node whose loss tells most: it carries pods of the most workloads. Raises `Inconclusive`."""
-    names = [node["metadata"]["name"] for node in inventory.nodes]
+    names: list[str] = [node["metadata"]["name"] for node in inventory.nodes]
     if len(names) < 2:
         raise Inconclusive(f"a node is lost only where another one is ready; ready nodes: {', '.join(names) or 'none'}")
     carried: dict[str, set[str]] = {name: set() for name in names}

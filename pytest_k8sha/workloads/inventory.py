@@ -37,7 +37,6 @@ def read(cluster: Cluster, namespaces: Collection[str] = ()) -> Inventory:
 
     return Inventory(
         workloads=[Workload(o) for kind in KINDS for o in listed("apps/v1", kind)],
-        # The API's own Service has no selector, and no owner here who could change it.
         services=[
             s for s in listed("v1", "Service") if (s["metadata"].get("labels") or {}).get("provider") != "kubernetes"
         ],
@@ -76,6 +75,11 @@ def _judged(namespace: str, chosen: set[str]) -> bool:
     if chosen:
         return namespace in chosen
     return namespace not in SYSTEM and not namespace.startswith("k8sha-")
+
+
+def _of_the_api(service: dict[str, Any]) -> bool:
+    """The API's own Service: it has no selector, and no owner here who could change it."""
+    return (service["metadata"]["namespace"], service["metadata"]["name"]) == ("default", "kubernetes")
 
 
 def _usable(node: dict[str, Any]) -> bool:
