@@ -1,0 +1,232 @@
+"""The rig: kept local clusters, and pytest runs on them by the route that a user takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pytest_k8sha import _clock, _process
+from pytest_k8sha.checks.mutants import Mutant
+from pytest_k8sha.fleet.cluster import Cluster
+from pytest_k8sha.fleet.keeper import Keeper
+from pytest_k8sha.fleet.run import RunFolder
+from pytest_k8sha.fleet.spec import FleetSpec
+from pytest_k8sha.kube import manifests
+from pytest_k8sha.providers.base import ClusterState
+from pytest_k8sha.providers.registry import Registry
+from pytest_k8sha.record import chain
+from pytest_k8sha.safety.journal import Journal
+from pytest_k8sha.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+FIXTURES = ROOT / "fixtures"
+SUITES = ROOT / "suites"
+WORKERS = {"tenancy": 2, "availability": 1}
+"""Runs at the same time on one rig. Tenants do not see each other; workloads are judged for a cluster as a whole."""
+TIMEOUT = 240.0
+OUTPUT = "K8SHA_MATRIX"
+"""Environment variable: a folder that ``matrix.json`` and ``matrix.md`` are written to."""
+
+
+@dataclass
+class Outcome:
+    """What one run recorded: verdicts by check, and the text of the failed findings."""
+
+    seconds: float
+    results: list[dict[str, Any]]
+    output: str
+    status: int
+
+    def of(self, check: str) -> list[dict[str, Any]]:
+        return [r for r in self.results if r["check"] == check]
+
+    def verdicts(self, check: str) -> list[str]:
+        return [r["verdict"] for r in self.of(check)]
+
+    def told(self, checks: list[str]) -> str:
+        """Every word of the failed findings of these checks."""
+        findings = [f for r in self.results if r["check"] in checks for f in r["findings"] if f["verdict"] == "failed"]
+        return "\n".join(f"{f['subject']} {f['seen']} {f['rule']} {f['remedy']}" for f in findings)
+
+
+@dataclass
+class Matrix:
+    """Verdicts by check and set-up, filled by the tests, shown at the end."""
+
+    rows: dict[str, dict[str, str]] = field(default_factory=dict)
+    titles: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def put(self, check: str, setup: str, verdict: str) -> None:
+        self.rows.setdefault(check, {})[setup] = verdict
+
+    def as_markdown(self) -> str:
+        lines = ["| check | promise | good set-up | failed by |", "|---|---|---|---|"]
+        for check, cells in sorted(self.rows.items()):
+            good = ", ".join(sorted({v for s, v in cells.items() if s.endswith("/good")})) or "-"
+            killers = [s.partition("/")[2] for s, v in sorted(cells.items()) if v == "failed" and "/good" not in s]
+            lines.append(f"| {check} | {self.titles.get(check, '')} | {good} | {', '.join(killers) or '-'} |")
+        return "\n".join(lines) + "\n"
+
+    def write(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "matrix.md").write_text(self.as_markdown())
+        data = {"checks": self.titles, "matrix": self.rows, "seconds": self.seconds}
+        (folder / "matrix.json").write_text(json.dumps(data, indent=1, sort_keys=True))
+
+
+class Rig:
+    """One kept cluster a suite, and the runs on it. Clusters end with this process at the latest."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        env = Settings.from_environment()
+        self.settings = Settings(env.cache, folder / "state", env.bin_dir, env.kubebuilder_assets, env.mirror)
+        self.registry = Registry()
+        self.keeper = Keeper(self.settings, self.registry, lambda _: None)
+        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._clusters: dict[str, Future[str]] = {}
+        self._makers = ThreadPoolExecutor(2)
+        self._run = RunFolder.create(self.settings)
+        self.matrix = Matrix()
+
+    def submit(self, suite: str, work: Any, *args: Any) -> Future[Outcome]:
+        if suite not in self._pools:
+            self._pools[suite] = ThreadPoolExecutor(WORKERS[suite])
+            self._clusters[suite] = self._makers.submit(self._make, suite)
+        return self._pools[suite].submit(work, *args)
+
+    def _make(self, suite: str) -> str:
+        """A cluster as `k8sha up` keeps it, but owned by this process; returns its name."""
+        name = f"rig-{suite}"[:30]
+        spec = FleetSpec.model_validate({"clusters": {name: {"provider": "local"}}})
+        order = spec.clusters[name]
+        place = self.settings.fleets / name
+        place.mkdir(mode=0o700, parents=True)
+        journal = Journal(place / "journal.jsonl", run=f"up-{name}", label="k8sha-up")
+        options = order.provider_options(self.registry)
+        state = self.keeper._make(name, order, options, place, journal, self._run.owner)
+        if suite == "tenancy":
+            self._cluster(state).apply(manifests.load([FIXTURES / "policies"]))
+        return name
+
+    def _cluster(self, state: ClusterState) -> Cluster:
+        return Cluster(state, self.registry.get("local"), run=self._run.run, private=self._run.private)
+
+    def good(self, suite: str) -> Outcome:
+        """Every check of the suite on the good set-up."""
+        return self.run(suite, Mutant(title="the good set-up", checks=["TEN-ALL-000"], name="good"), [])
+
+    def mutant(self, mutant: Mutant) -> Outcome:
+        return self.run(mutant.suite, mutant, mutant.checks)
+
+    def run(self, suite: str, mutant: Mutant, checks: list[str]) -> Outcome:
+        """Runs pytest in a process of its own on the mutated set-up; ``checks`` empty means all."""
+        clock = _clock.Deadline(TIMEOUT)
+        unique = f"{mutant.name[:16].rstrip('-')}-{secrets.token_hex(3)}"
+        folder = self.folder / unique
+        folder.mkdir()
+        # An own cluster is of another name, so that it is not taken for the kept one.
+        name = f"own-{secrets.token_hex(3)}" if mutant.cluster else self._clusters[suite].result()
+        order: dict[str, Any] = {"provider": "local", **mutant.cluster}
+        order |= self._tenancy(mutant, unique, folder) if suite == "tenancy" else self._workloads(mutant, folder)
+        if suite == "tenancy" and mutant.cluster:
+            order["apply"] = [str(FIXTURES / "policies")]
+        (folder / "fleet.yaml").write_text(yaml.safe_dump({"clusters": {name: order}}))
+        record = folder / "record.jsonl"
+        argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--no-header", "--tb=short"]
+        argv += ["--k8sha-fleet", str(folder / "fleet.yaml"), "--k8sha-record", str(record)]
+        env = {**os.environ, "K8SHA_STATE": str(self.settings.state)}
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
+        argv += [self.nodes[check] for check in checks or self.of_suite(suite)]
+        done = _process.run(argv, env=env, cwd=ROOT, timeout=clock.left, check=False)
+        lines = chain.read(record).lines if record.exists() else []
+        results = [line["data"] for line in lines if line["kind"] == "result"]
+        return Outcome(clock.spent, results, done.stdout + done.stderr, done.code)
+
+    def of_suite(self, suite: str) -> list[str]:
+        return [check for check, node in self.nodes.items() if Path(node).parts[-2] == suite]
+
+    @cached_property
+    def nodes(self) -> dict[str, str]:
+        """The node id of each check, read from the suites' text."""
+        found = {}
+        for path in sorted(SUITES.rglob("test_*.py")):
+            for check, function in re.findall(
+                r'@check\(\s*"([A-Z-]+\d+)".*?\ndef (test_\w+)', path.read_text(), re.DOTALL
+            ):
+                found[check] = f"{path}::{function}"
+        return found
+
+    def _tenancy(self, mutant: Mutant, unique: str, folder: Path) -> dict[str, Any]:
+        """Two tenants: a good neighbour, and the tenant made from the mutated template."""
+        tenant, neighbour = f"t-{unique}", f"n-{unique}"
+        base = FIXTURES / "tenants" / mutant.base
+        made = folder / "template"
+        made.mkdir()
+        (made / "tenant.yaml").write_text((base / "tenant.yaml").read_text())
+        values = {"tenant": "${tenant}", "neighbour": neighbour}
+        objects = manifests.load([p for p in sorted(base.glob("*.yaml")) if p.name != "tenant.yaml"], values)
+        changed = [manifests.fill(o, values) for o in mutant.changed(objects)]
+        (made / "objects.yaml").write_text(yaml.safe_dump_all(changed))
+        return {
+            "tenants": [
+                {"name": neighbour, "template": str(FIXTURES / "tenants" / "good")},
+                {"name": tenant, "template": str(made)},
+            ]
+        }
+
+    def _workloads(self, mutant: Mutant, folder: Path) -> dict[str, Any]:
+        """The workloads of the base, mutated; none for a mutant that is a cluster's own option."""
+        base = FIXTURES / "workloads" / f"{mutant.base}.yaml"
+        if not base.exists():
+            return {}
+        (folder / "objects.yaml").write_text(yaml.safe_dump_all(mutant.changed(manifests.load([base]))))
+        return {"apply": [str(folder / "objects.yaml")]}
+
+    def close(self) -> None:
+        for pool in [*self._pools.values(), self._makers]:
+            pool.shutdown(wait=True, cancel_futures=True)
+        for name in self.keeper.kept():
+            self.keeper.drop(name)
+        self._run.close(clean=True)
+
+
+@pytest.fixture(scope="session")
+def rig(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Any:
+    made = Rig(tmp_path_factory.mktemp("rig"))
+    request.config.stash[MATRIX] = made.matrix
+    yield made
+    made.close()
+
+
+MATRIX = pytest.StashKey[Matrix]()
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Prints the detection matrix, and writes it where the environment asks for it."""
+    matrix = config.stash.get(MATRIX, None)
+    if matrix is None or not matrix.rows:
+        return
+    terminalreporter.section("detection matrix")
+    for check, cells in sorted(matrix.rows.items()):
+        good = [v for s, v in cells.items() if s.endswith("/good")]
+        failed = sorted(s.partition("/")[2] for s, v in cells.items() if v == "failed" and not s.endswith("/good"))
+        terminalreporter.write_line(
+            f"{check}  good: {', '.join(good) or '-':<14} failed by: {', '.join(failed) or '-'}"
+        )
+    slow = sorted(matrix.seconds.items(), key=lambda item: -item[1])[:5]
+    terminalreporter.write_line("slowest: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in slow))
+    if os.environ.get(OUTPUT):
+        matrix.write(Path(os.environ[OUTPUT]))

@@ -1,0 +1,79 @@
+"""The detection matrix: every check passes on the good set-up and fails on each of its mutants, on real clusters."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_k8sha.checks import mutants
+from pytest_k8sha.checks.catalogue import Catalogue
+
+ROOT = Path(__file__).resolve().parents[2]
+MUTANTS = mutants.load([ROOT / "fixtures" / "mutants"])
+CATALOGUE = Catalogue.of([ROOT / "suites"])
+CHECKED = sorted({spec.suite for spec in CATALOGUE.checks.values()})
+
+
+@pytest.fixture(scope="session")
+def outcomes(rig: Any, request: pytest.FixtureRequest) -> dict[str, Future[Any]]:
+    """Every run that the selected tests need, all on their way, the good set-ups first."""
+    rig.matrix.titles.update({check: spec.title for check, spec in CATALOGUE.checks.items()})
+    wanted = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    suites = [params["suite"] for params in wanted if "suite" in params]
+    names = [params["name"] for params in wanted if "name" in params]
+    found = {f"{suite}/good": rig.submit(suite, rig.good, suite) for suite in suites}
+    # A mutant that needs a cluster of its own takes longest.
+    for name in sorted(names, key=lambda n: not MUTANTS[n].cluster):
+        found[name] = rig.submit(MUTANTS[name].suite, rig.mutant, MUTANTS[name])
+    return found
+
+
+def _fetch(rig: Any, outcomes: dict[str, Future[Any]], name: str) -> Any:
+    outcome = outcomes[name].result(timeout=900)
+    rig.matrix.seconds[name] = round(outcome.seconds, 2)
+    for result in outcome.results:
+        rig.matrix.put(result["check"], name, result["verdict"])
+    return outcome
+
+
+@pytest.mark.parametrize("suite", CHECKED)
+def test_every_check_passes_on_the_good_set_up(suite: str, rig: Any, outcomes: dict[str, Future[Any]]) -> None:
+    """Each check of the suite passes; one that is not evaluated says that it lacks a capability of this rig."""
+    outcome = _fetch(rig, outcomes, f"{suite}/good")
+    checks = [check for check, spec in CATALOGUE.checks.items() if spec.suite == suite]
+    seen = {check: outcome.verdicts(check) for check in checks}
+    excused = {c for c in checks if CATALOGUE.checks[c].requires and seen[c] == ["not evaluated"]}
+    wrong = {
+        check: [(r["verdict"], r["reason"]) for r in outcome.of(check)]
+        for check in checks
+        if seen[check] != ["passed"] and check not in excused
+    }
+    assert not wrong, f"{wrong}\n{outcome.output[-4000:]}"
+
+
+@pytest.mark.parametrize("name", sorted(MUTANTS))
+def test_the_mutant_fails_its_checks(name: str, rig: Any, outcomes: dict[str, Future[Any]]) -> None:
+    """Each named check fails on the mutant, and the findings say why."""
+    mutant = MUTANTS[name]
+    outcome = _fetch(rig, outcomes, name)
+    verdicts = {check: [(r["verdict"], r["reason"]) for r in outcome.of(check)] for check in mutant.checks}
+    survived = {c: v for c, v in verdicts.items() if not any(verdict == "failed" for verdict, _ in v)}
+    assert not survived, f"{mutant.title}: {survived}\n{outcome.output[-4000:]}"
+    told = outcome.told(mutant.checks)
+    silent = [text for text in mutant.says if text not in told]
+    assert not silent, f"{mutant.title}: the findings do not say {silent}; they say:\n{told}"
+
+
+def test_every_check_has_a_mutant() -> None:
+    """A check without a mutant is a claim without proof."""
+    proved = {check for mutant in MUTANTS.values() for check in mutant.checks}
+    assert set(CATALOGUE.checks) - proved == set()
+
+
+def test_every_mutant_names_checks_that_exist() -> None:
+    """A mutant of a check that nobody wrote proves nothing."""
+    unknown = {name: set(m.checks) - set(CATALOGUE.checks) for name, m in MUTANTS.items()}
+    assert {name: ids for name, ids in unknown.items() if ids} == {}
