@@ -115,13 +115,14 @@ class Finding:
 class Run:
     """Who makes what: stamped on every object that a run creates.
 
-    ``expires`` is in seconds since the epoch. ``id`` and ``owner`` are valid label values.
+    ``expires`` is in seconds since the epoch. ``id`` and ``owner`` are valid label values. ``secrets`` are the values
+    that this process handed out or planted: no record and no report may show them.
     """
 
     id: str
     owner: str
     expires: int
-    namespaces: set[str] = field(default_factory=set, compare=False)
+    secrets: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @property
     def labels(self) -> dict[str, str]:

@@ -197,6 +197,7 @@ class Client:
 
     def with_token(self, token: str, *, who: str) -> Client:
         """The same server with a bearer token instead of this identity's credentials."""
+        self.guard.run.secrets.add(token)
         return self._derive(
             lambda: self._anonymous(api_key={"authorization": f"Bearer {token}", "BearerToken": f"Bearer {token}"}),
             None,
@@ -205,6 +206,7 @@ class Client:
 
     def with_certificate(self, certificate: str, key: str, *, who: str) -> Client:
         """The same server with a client certificate (both PEM). They are kept in the run's private folder."""
+        self.guard.run.secrets.add(key)
         base = self._private / nonce("identity")
         paths = {}
         for suffix, text in (("crt", certificate), ("key", key)):

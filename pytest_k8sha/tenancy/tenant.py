@@ -192,6 +192,7 @@ class Tenant:
 
     def create_secret(self, value: str, *, name: str = "") -> Object:
         """A secret in the tenant's namespace, made by the cluster's administrator."""
+        self.cluster.run.secrets.add(value)
         body = {"metadata": {"name": name or nonce("secret")}, "stringData": {"value": value}}
         return self.cluster.resource("v1", "Secret").create(body, self.namespace)
 
