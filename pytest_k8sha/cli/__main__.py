@@ -1,0 +1,5 @@
+"""``python -m pytest_k8sha.cli``, for where the command itself is not on the path."""
+
+from pytest_k8sha.cli import main
+
+main()
