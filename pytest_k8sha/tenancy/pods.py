@@ -208,7 +208,7 @@ RESTRICTED: tuple[Breach, ...] = (
 )
 
 CONTAINER, INIT, SIDECAR = "a container", "an init container", "a sidecar"
-"""Where a breach can hide in a pod that is being created. Ephemeral containers come later, by a request of their own."""
+"""Where a breach can hide in a pod that is being created; an ephemeral container comes later, by its own request."""
 
 
 def _with_place(tenant: Tenant, place: str) -> Manifest:
