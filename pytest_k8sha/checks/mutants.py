@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -18,9 +18,29 @@ if TYPE_CHECKING:
     from pytest_k8sha.kube.manifests import Manifest
 
 
+class Step(BaseModel):
+    """One operation of a JSON patch (RFC 6902): add, replace or remove."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    op: Literal["add", "replace", "remove"]
+    path: str = Field(pattern=r"^(/[^/]+)+$", description="a JSON pointer, such as /spec/template/spec/containers/0")
+    value: Any = None
+
+
+class Break(BaseModel):
+    """A fault of the cluster's provider, made before the checks run; the mutant then has a cluster of its own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    op: Literal["stop", "kill", "freeze"]
+    component: str
+    member: int = 0
+
+
 class Change(BaseModel):
     """A change to objects of the good set-up: those of ``kind`` (and of ``name``, where given) are merged with
-    ``patch`` (RFC 7386) or taken out."""
+    ``patch`` (RFC 7386), changed by the ``steps`` of a JSON patch (RFC 6902), or taken out."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -28,6 +48,7 @@ class Change(BaseModel):
     name: str = Field("", description="the name as it stands in the file; empty means every object of the kind")
     namespace: str = ""
     patch: dict[str, Any] | None = Field(None, description="a merge patch: null removes a key, a list is replaced")
+    steps: list[Step] = Field(default_factory=list, description="a JSON patch, for what lies inside lists")
     delete: bool = Field(False, description="the object is left out")  # noqa: FBT003 - a default of pydantic
 
     def fits(self, manifest: Manifest) -> bool:
@@ -53,6 +74,7 @@ class Mutant(BaseModel):
         default_factory=list, description="manifests applied over the good set-up; `${tenant}`, `${neighbour}`"
     )
     patch: list[Change] = Field(default_factory=list, description="changes to objects of the good set-up")
+    faults: list[Break] = Field(default_factory=list, description="programs of the control plane that are broken")
     name: str = ""
     suite: str = ""
 
@@ -76,8 +98,10 @@ class Mutant(BaseModel):
                 raise ValueError(f"mutant {self.name}: there is no {change.kind} {change.name} to change")
             if change.delete:
                 result = [o for o in result if o not in fitting]
-            for manifest in fitting if change.patch else []:
-                merged = merge(manifest, change.patch)
+            for manifest in fitting:
+                merged = merge(manifest, change.patch) if change.patch else dict(manifest)
+                for step in change.steps:
+                    take(merged, step)
                 manifest.clear()
                 manifest.update(merged)
         return [*result, *copy.deepcopy(self.overlay)]
@@ -94,6 +118,30 @@ def merge(target: Any, patch: Any) -> Any:
         else:
             result[key] = merge(result.get(key), value)
     return result
+
+
+def take(target: Any, step: Step) -> None:
+    """One operation of a JSON patch, in place. Raises ValueError for a path that leads nowhere: no mutant."""
+    *parents, last = [part.replace("~1", "/").replace("~0", "~") for part in step.path[1:].split("/")]
+    here = target
+    try:
+        for part in parents:
+            here = here[int(part)] if isinstance(here, list) else here[part]
+        if isinstance(here, list):
+            if step.op == "add":
+                here.insert(len(here) if last == "-" else int(last), copy.deepcopy(step.value))
+            elif step.op == "replace":
+                here[int(last)] = copy.deepcopy(step.value)
+            else:
+                del here[int(last)]
+        elif step.op == "remove":
+            del here[last]
+        elif step.op == "replace" and last not in here:
+            raise KeyError(last)
+        else:
+            here[last] = copy.deepcopy(step.value)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"a step of a mutant leads nowhere: {step.op} {step.path}") from error
 
 
 def load(paths: Iterable[Path]) -> dict[str, Mutant]:
