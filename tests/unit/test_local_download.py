@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -151,6 +152,32 @@ def test_an_archive(server: Files, tmp_path: Path) -> None:
     fetch(release, tmp_path / "etcd", print)
     assert (tmp_path / "etcd").read_bytes() == BODY
     assert [path.name for path in tmp_path.iterdir()] == ["etcd"]
+
+
+def test_a_checksum_from_the_description_of_a_release(server: Files, tmp_path: Path) -> None:
+    """Where the publisher has no file of checksums, GitHub's own digest of the asset counts."""
+    server.files["/kwok-linux-amd64"] = BODY
+    assets = [
+        {"name": "kwok-linux-arm64", "digest": f"sha256:{'2' * 64}"},
+        {"name": "kwok-linux-amd64", "digest": f"sha256:{hashlib.sha256(BODY).hexdigest()}"},
+    ]
+    server.files["/tags/v1"] = json.dumps({"assets": assets}).encode()
+    fetch(Release(f"{server.url}/kwok-linux-amd64", f"{server.url}/tags/v1"), tmp_path / "kwok", print)
+    assert (tmp_path / "kwok").read_bytes() == BODY
+    server.files["/tags/v1"] = json.dumps({"assets": [{"name": "kwok-linux-amd64", "digest": None}]}).encode()
+    with pytest.raises(Unreachable, match="no SHA-256"):
+        fetch(Release(f"{server.url}/kwok-linux-amd64", f"{server.url}/tags/v1"), tmp_path / "kwok", print)
+
+
+def test_every_checksum_on_a_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mirror holds plain files, so every checksum there is a file beside the program."""
+    monkeypatch.setattr(download, "_platform", lambda: ("linux", "amd64"))
+    for name in ("kube-apiserver", "etcd", "kwok"):
+        release = release_of(name, "1.2.3")
+        assert release is not None
+        mirrored = release.at("https://mirror.example/k8s/")
+        assert mirrored.url.startswith("https://mirror.example/k8s/")
+        assert mirrored.sums.rpartition("/")[0] == mirrored.url.rpartition("/")[0]
 
 
 def test_what_is_not_there(server: Files, tmp_path: Path) -> None:

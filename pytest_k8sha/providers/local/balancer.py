@@ -7,11 +7,11 @@ loses those it has, so that a client of a frozen one sees a reset and comes back
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+import struct
 from functools import partial
-from typing import TYPE_CHECKING, cast
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import cast
 
 _CONNECT_WITHIN = 2.0
 
@@ -91,13 +91,15 @@ class _Side(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self.other and self.other.transport:
             # A reset is passed on as a reset: the client must not take it for an orderly end.
-            end: Callable[[], None] = self.other.transport.abort if exc else self.other.transport.close
-            end()
+            if exc:
+                _reset(self.other.transport)
+            else:
+                self.other.transport.close()
 
     def abort(self) -> None:
         for side in (self, self.other):
             if side and side.transport:
-                side.transport.abort()
+                _reset(side.transport)
 
 
 class _Front(_Side):
@@ -135,11 +137,20 @@ class _Front(_Side):
             else:
                 self.transport.resume_reading()
             return
-        self.transport.abort()
+        _reset(self.transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._balancer.unlinked(self)
         super().connection_lost(exc)
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """Ends a connection by RST instead of FIN."""
+    link = transport.get_extra_info("socket")
+    if link is not None and not transport.is_closing():
+        with contextlib.suppress(OSError):
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 def _itself(side: _Side) -> _Side:

@@ -2,13 +2,15 @@
 
 ``K8SHA_MIRROR`` names a base URL for sites without internet access. Below it lie the same paths as on the original
 hosts, after the host's name: ``MIRROR/dl.k8s.io/release/v1.36.3/bin/linux/amd64/kube-apiserver``. Beside each file lies
-one with its SHA-256, where the publisher has that: ``….sha256``, or for etcd ``SHA256SUMS``.
+one with its SHA-256, called as the publisher does: ``….sha256``, for etcd ``SHA256SUMS``. kwok publishes none, so its
+checksum comes from GitHub's description of the release, and on a mirror from a file ``….sha256``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import http.client
+import json
 import platform
 import re
 import shutil
@@ -31,6 +33,7 @@ _TIMEOUT = 15.0
 _RETRY_FOR = 60.0
 _BLOCK = 1 << 20
 _SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
+_DESCRIPTIONS = "https://api.github.com/repos"
 _SPARE = 64 * 1024 * 1024
 
 
@@ -46,7 +49,8 @@ class _Cut(EnvironmentFailure):
 
 @dataclass(frozen=True)
 class Release:
-    """One published file. ``member``: the program's name inside it, when it is an archive."""
+    """One published file. ``sums`` has its checksum: alone, in a list, or in GitHub's description of a release.
+    ``member``: the program's name inside it, when it is an archive."""
 
     url: str
     sums: str
@@ -57,7 +61,8 @@ class Release:
         if not mirror:
             return self
         base = mirror.rstrip("/")
-        return Release(self.url.replace("https:/", base), self.sums.replace("https:/", base), self.member)
+        sums = f"{self.url}.sha256" if self.sums.startswith(_DESCRIPTIONS) else self.sums
+        return Release(self.url.replace("https:/", base), sums.replace("https:/", base), self.member)
 
 
 def release_of(name: str, version: str) -> Release | None:
@@ -75,7 +80,7 @@ def release_of(name: str, version: str) -> Release | None:
         return Release(f"{folder}/{stem}.tar.gz", f"{folder}/SHA256SUMS", f"{stem}/etcd")
     if name == "kwok":
         url = f"{base}/kubernetes-sigs/kwok/releases/download/v{version}/kwok-{system}-{machine}"
-        return Release(url, f"{url}.sha256")
+        return Release(url, f"{_DESCRIPTIONS}/kubernetes-sigs/kwok/releases/tags/v{version}")
     return None
 
 
@@ -112,6 +117,12 @@ def _checksum(release: Release) -> str:
     text = _text(release.sums)
     name = release.url.rpartition("/")[2]
     lines = [line for line in text.splitlines() if name in line] or text.splitlines()[:1]
+    if text.startswith("{"):
+        try:
+            assets = json.loads(text).get("assets") or []
+        except ValueError as error:
+            raise Unreachable(f"{release.sums} is not JSON ({error})") from error
+        lines = [str(asset.get("digest")) for asset in assets if asset.get("name") == name]
     match = _SHA256.search(lines[0]) if lines else None
     if not match:
         raise Unreachable(f"{release.sums} has no SHA-256 of {name}")

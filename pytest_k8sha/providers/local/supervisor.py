@@ -161,10 +161,11 @@ class Supervisor:
         while not self._down.is_set():
             answers = await asyncio.gather(*(self._prober.ready(port) for port in self._members))
             for port, text in zip(self._members, answers, strict=True):
-                # One slow answer on a busy machine is no loss; a refused connection needs no second look.
-                bad[port] = 0 if not text else bad[port] + 1
-                refused = bool(text) and not await self._prober.listens(port)
-                if not text or refused or bad[port] > 1:
+                bad[port] = bad[port] + 1 if text else 0
+                # One slow answer is no loss, and when nobody answers it is the machine that is slow: a member is left
+                # out for that only while another serves. A refused connection needs no second look.
+                lost = bad[port] > 1 and not all(answers)
+                if not text or lost or (text and not await self._prober.listens(port)):
                     self._mark(port, healthy=not text)
             await asyncio.sleep(0.3)
 
