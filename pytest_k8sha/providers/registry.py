@@ -17,10 +17,11 @@ class Registry:
 
     def __init__(self, extra: Iterable[Provider] = ()) -> None:
         from pytest_k8sha.providers.context import ContextProvider
+        from pytest_k8sha.providers.kind.provider import KindProvider
         from pytest_k8sha.providers.local.provider import LocalProvider
 
         self._providers: dict[str, Provider] = {}
-        own: list[Provider] = [LocalProvider(), ContextProvider()]
+        own: list[Provider] = [LocalProvider(), KindProvider(), ContextProvider()]
         for provider in [*own, *extra]:
             if provider.name in self._providers:
                 raise UsageError("two providers have one name", value=provider.name)
