@@ -24,8 +24,10 @@ def full_name(image: str) -> str:
         image = f"docker.io/{image if slash else f'library/{image}'}"
     elif first == "index.docker.io":
         image = f"docker.io/{rest}"
-    if "@" in image:
-        return image
+    if "@" in image:  # the digest is what counts, whatever the tag says
+        path, _, digest = image.partition("@")
+        head, slash, last = path.rpartition("/")
+        return f"{head}{slash}{last.partition(':')[0]}@{digest}"
     return image if ":" in image.rpartition("/")[2] else f"{image}:latest"
 
 
