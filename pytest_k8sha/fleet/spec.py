@@ -92,7 +92,14 @@ class ClusterOrder(BaseModel):
 
     def provider_options(self, registry: Registry) -> BaseModel:
         """The provider's keys as its own model. Raises `UsageError` and pydantic's ``ValidationError``."""
-        return registry.get(self.provider).options.model_validate(self.keys)
+        provider = registry.get(self.provider)
+        if self.argument and not getattr(provider, "takes_argument", True):
+            raise UsageError(
+                f"the provider {self.provider} takes no argument",
+                value=self.argument,
+                remedy=f"leave it out: NAME={self.provider}",
+            )
+        return provider.options.model_validate(self.keys)
 
 
 class FleetSpec(BaseModel):
@@ -122,8 +129,12 @@ def from_options(options: Iterable[str], registry: Registry) -> FleetSpec:
         data: dict[str, Any] = {"provider": provider, "argument": argument or None}
         for pair in pairs:
             key, sign, value = pair.partition("=")
-            if not sign:
+            if not sign or not key:
                 raise UsageError(f"cluster {name}: a key and a value are expected", value=pair, remedy="e.g. members=3")
+            if key in data:
+                taken = {"provider", "argument"} & {key}
+                said = "is no key here" if taken else "is given twice"
+                raise UsageError(f"cluster {name}: {key} {said}", value=pair)
             data[key] = value.split("+") if key == "apply" else value
         try:
             order = ClusterOrder.model_validate(data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import string
+import re
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -37,6 +37,9 @@ ORDER = (
     "Service",
 )
 """What others depend on goes first; a kind that is not listed goes last, in file order."""
+
+
+_PLACEHOLDER = re.compile(r"\$(\$?)\{([^{}]*)\}")
 
 
 class StrictLoader(yaml.SafeLoader):
@@ -74,16 +77,20 @@ StrictLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
 def parse(text: str, path: str, problems: list[FileProblem]) -> list[tuple[Any, dict[int, dict[Any, int]]]]:
     """The documents of a YAML text, each with the lines of its keys by ``id`` of the mapping. Adds to ``problems``."""
     documents: list[tuple[Any, dict[int, dict[Any, int]]]] = []
-    loader = StrictLoader(text, path, problems)
+    loader: StrictLoader | None = None
     try:
+        loader = StrictLoader(text, path, problems)
         while loader.check_data():  # type: ignore[no-untyped-call]
             documents.append((loader.get_data(), loader.lines))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        message = getattr(error, "problem", None) or str(error)
+        message = getattr(error, "problem", None) or " ".join(str(error).split())
         problems.append(FileProblem(path, mark.line + 1 if mark else 0, "", f"is not YAML: {message}"))
+    except ValueError as error:  # such as a date that there is none of
+        problems.append(FileProblem(path, 0, "", f"is not YAML: {error}"))
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return documents
 
 
@@ -135,9 +142,12 @@ def in_order(objects: Iterable[Manifest]) -> list[Manifest]:
 
 
 def fill(value: Any, values: Mapping[str, str]) -> Any:
-    """``value`` with ``${name}`` replaced in every string. Raises KeyError with a name that has no value."""
+    """``value`` with ``${name}`` replaced in every string; ``$${`` stands for ``${``, any other ``$`` for itself.
+
+    Raises KeyError with a name that has no value.
+    """
     if isinstance(value, str):
-        return string.Template(value).substitute(values) if "${" in value else value
+        return _PLACEHOLDER.sub(lambda found: found[0][1:] if found[1] else values[found[2]], value)
     if isinstance(value, dict):
         return {fill(k, values): fill(v, values) for k, v in value.items()}
     if isinstance(value, list):

@@ -44,6 +44,7 @@ class LocalProvider:
 
     name = "local"
     options: type[BaseModel] = LocalOptions
+    takes_argument = False
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or Settings.from_environment()
