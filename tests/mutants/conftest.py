@@ -34,6 +34,11 @@ FIXTURES = ROOT / "fixtures"
 SUITES = ROOT / "suites"
 WORKERS = {"tenancy": 2, "availability": 1}
 """Runs at the same time on one rig. Tenants do not see each other; workloads are judged for a cluster as a whole."""
+OPTIONS: dict[str, dict[str, Any]] = {
+    "tenancy": {},
+    # A good control plane has three members; a lost node is given up soon, since the matrix waits for it.
+    "availability": {"members": 3, "node_grace": 6, "toleration": 2},
+}
 TIMEOUT = 240.0
 OUTPUT = "K8SHA_MATRIX"
 """Environment variable: a folder that ``matrix.json`` and ``matrix.md`` are written to."""
@@ -110,16 +115,25 @@ class Rig:
     def _make(self, suite: str) -> str:
         """A cluster as `k8sha up` keeps it, but owned by this process; returns its name."""
         name = f"rig-{suite}"[:30]
-        spec = FleetSpec.model_validate({"clusters": {name: {"provider": "local"}}})
+        state = self._keep(name, OPTIONS[suite])
+        if suite == "tenancy":
+            self._cluster(state).apply(manifests.load([FIXTURES / "policies"]))
+        return name
+
+    def _keep(self, name: str, options: dict[str, Any]) -> ClusterState:
+        spec = FleetSpec.model_validate({"clusters": {name: {"provider": "local", **options}}})
         order = spec.clusters[name]
         place = self.settings.fleets / name
         place.mkdir(mode=0o700, parents=True)
         journal = Journal(place / "journal.jsonl", run=f"up-{name}", label="k8sha-up")
-        options = order.provider_options(self.registry)
-        state = self.keeper._make(name, order, options, place, journal, self._run.owner)
-        if suite == "tenancy":
-            self._cluster(state).apply(manifests.load([FIXTURES / "policies"]))
-        return name
+        return self.keeper._make(name, order, order.provider_options(self.registry), place, journal, self._run.owner)
+
+    def _broken(self, name: str, options: dict[str, Any], mutant: Mutant) -> None:
+        """A kept cluster with the mutant's faults, on which the run finds itself."""
+        faults = self.registry.get("local").faults(self._keep(name, options))
+        assert faults is not None
+        for fault in mutant.faults:
+            getattr(faults, fault.op)(fault.component, fault.member)
 
     def _cluster(self, state: ClusterState) -> Cluster:
         return Cluster(state, self.registry.get("local"), run=self._run.run, private=self._run.private)
@@ -138,8 +152,10 @@ class Rig:
         folder = self.folder / unique
         folder.mkdir()
         # An own cluster is of another name, so that it is not taken for the kept one.
-        name = f"own-{secrets.token_hex(3)}" if mutant.cluster else self._clusters[suite].result()
-        order: dict[str, Any] = {"provider": "local", **mutant.cluster}
+        own = bool(mutant.cluster or mutant.faults)
+        name = f"own-{secrets.token_hex(3)}" if own else self._clusters[suite].result()
+        options = {**OPTIONS[suite], **mutant.cluster}
+        order: dict[str, Any] = {"provider": "local", **options}
         order |= self._tenancy(mutant, unique, folder) if suite == "tenancy" else self._workloads(mutant, folder)
         if suite == "tenancy" and mutant.cluster:
             order["apply"] = [str(FIXTURES / "policies")]
@@ -150,7 +166,13 @@ class Rig:
         env = {**os.environ, "K8SHA_STATE": str(self.settings.state)}
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
         argv += [self.nodes[check] for check in checks or self.of_suite(suite)]
-        done = _process.run(argv, env=env, cwd=ROOT, timeout=clock.left, check=False)
+        if mutant.faults:
+            self._broken(name, options, mutant)
+        try:
+            done = _process.run(argv, env=env, cwd=ROOT, timeout=clock.left, check=False)
+        finally:
+            if mutant.faults:
+                self.keeper.drop(name)
         lines = chain.read(record).lines if record.exists() else []
         results = [line["data"] for line in lines if line["kind"] == "result"]
         return Outcome(clock.spent, results, done.stdout + done.stderr, done.code)
