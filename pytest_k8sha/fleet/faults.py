@@ -44,6 +44,9 @@ class JournalledFaults:
     def member_of(self, identity: str) -> int | None:
         return self._faults.member_of(identity)
 
+    def running(self, component: str) -> tuple[int, ...]:
+        return self._faults.running(component)
+
     def heal(self) -> None:
         self._faults.heal()
         self._journal.gone([number for numbers in self._open.values() for number in numbers])

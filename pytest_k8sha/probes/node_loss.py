@@ -137,12 +137,7 @@ def lose(cluster: Cluster, judge: Judge, namespace: str, inventory: Inventory) -
     faults = cluster.faults
     begun = _clock.now()
     try:
-        with injected(
-            cluster,
-            f"silent: {node}",
-            inject=lambda: faults.stop_heartbeat(node),
-            undo=lambda: faults.resume_heartbeat(node),
-        ):
+        with injected(lambda: faults.stop_heartbeat(node), undo=lambda: faults.resume_heartbeat(node)):
             _Loss(cluster, judge, namespace, inventory, node, begun).judge_all(control, subjects)
     finally:
         cluster.snapshot.forget()
@@ -251,8 +246,8 @@ class _Loss:
             if proved:
                 judge.bad(
                     one.name,
-                    seen=f"its pod on {self.node} tolerates {UNREACHABLE} for ever: {one.evicted}, while the canary "
-                    "was evicted",
+                    seen=f"its pod on {self.node} tolerates {UNREACHABLE} for ever: evicted {one.evicted}, "
+                    "while the canary was replaced",
                     rule=rule,
                     remedy="give the toleration in spec.template.spec.tolerations a key of your own taint, or "
                     "tolerationSeconds; one with operator Exists alone tolerates everything",
@@ -261,7 +256,7 @@ class _Loss:
         if not one.forever and not one.awaited:
             judge.skip(one.name, f"it tolerates the loss for {one.tolerated:.0f} s, longer than is waited")
         elif one.evicted.hi is None:
-            judge.bad(one.name, seen=f"its pod on {self.node} was evicted {one.evicted}", rule=rule)
+            judge.bad(one.name, seen=f"its pod on {self.node}: evicted {one.evicted}", rule=rule)
         elif one.stateful:
             # At most one of each name may run: the pod goes when its node says so, or somebody declares it lost.
             self._measure(f"{one.name} evicted after", one.evicted)

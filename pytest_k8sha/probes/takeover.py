@@ -42,10 +42,11 @@ def candidates(cluster: Cluster, judge: Judge, names: Iterable[str] = control_pl
     Those that cannot are bad. Raises `Inconclusive` when it cannot be told which member leads.
     """
     found = []
+    leases, faults = control_plane.leader_leases(cluster), cluster.faults
     for name in names:
-        lease = control_plane.leader_leases(cluster)[name]
+        lease = leases[name]
         holder = ((lease or {}).get("spec") or {}).get("holderIdentity") or ""
-        running = cluster.faults.running(name)
+        running = faults.running(name)
         if lease is None or not holder:
             judge.bad(
                 name,
@@ -59,7 +60,7 @@ def candidates(cluster: Cluster, judge: Judge, names: Iterable[str] = control_pl
                 remedy=f"run {name} on three members",
             )
         else:
-            member = cluster.faults.member_of(holder)
+            member = faults.member_of(holder)
             if member is None:
                 raise Inconclusive(f"it cannot be told which member {holder} is")
             duration = float(lease["spec"].get("leaseDurationSeconds") or control_plane.LEASE_SECONDS)
@@ -85,8 +86,7 @@ def replace(cluster: Cluster, judge: Judge, namespace: str, found: list[Successi
             faults.start(one.name, one.member)
 
     begun = _clock.now()
-    what = ", ".join(f"{one.name} of member {one.member}" for one in found)
-    with injected(cluster, f"killed: {what}", inject=kill, undo=start):
+    with injected(kill, undo=start):
         ended = _clock.now()
         _watch(cluster, found, begun, ended)
         for one in found:

@@ -21,7 +21,7 @@ SYSTEM = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 YOUNG = 120.0
 """Seconds in which a workload may still be starting."""
-SETTLE = 30.0
+SETTLE = 20.0
 """The most seconds to wait for young workloads."""
 
 
