@@ -45,6 +45,10 @@ _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
 _HEAD = re.compile(r"^(?:[\w.-]+ (?:\"[^\"]*\" )?is )?forbidden: ")
 """What API server puts before the words of whoever refused."""
 
+_UPGRADES = ("/exec", "/attach", "/portforward")
+"""A connection that is upgraded by GET is authorised a second time, as *create*; that refusal comes without a word
+(since Kubernetes 1.35, `AuthorizePodWebsocketUpgradeCreatePermission`)."""
+
 
 @dataclass(frozen=True)
 class Denial:
@@ -68,6 +72,8 @@ def attribute(error: ApiError) -> Denial | None:
     if error.status not in {403, 422} or (error.status == 403 and error.reason not in {"", "Forbidden"}):
         return None
     words = _HEAD.sub("", error.message, count=1)
+    if error.status == 403 and not words and error.path.endswith(_UPGRADES):
+        return Denial(RBAC, "", error.message)
     for by, pattern in _RULES:
         found = pattern.match(words)
         if not found:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_k8sha.errors import RequestError
 from pytest_k8sha.model import nonce
-from pytest_k8sha.tenancy import grants, pods
-from pytest_k8sha.tenancy.access import Pair, pairs_of_tenants
-from pytest_k8sha.tenancy.attempts import Attempt, forbid, review
+from pytest_k8sha.tenancy import pods
+from pytest_k8sha.tenancy.access import pairs_of_tenants
+from pytest_k8sha.tenancy.attempts import Attempt, forbid
 from pytest_k8sha.tenancy.matrix import several
 from pytest_k8sha.tenancy.secrets import owned
 
@@ -23,16 +22,15 @@ if TYPE_CHECKING:
     from pytest_k8sha.fleet.cluster import Cluster
     from pytest_k8sha.tenancy.tenant import Tenant
 
-REACHING = (
-    Pair("create", "", "pods", "exec"),
-    Pair("get", "", "pods", "exec"),
-    Pair("create", "", "pods", "attach"),
-    Pair("get", "", "pods", "attach"),
-    Pair("patch", "", "pods", "ephemeralcontainers"),
-    Pair("update", "", "pods", "ephemeralcontainers"),
-)
-"""What gives a shell, or as much as one. Over WebSocket exec and attach are authorised as *create* since Kubernetes
-1.35 and as *get* before (KEP-4006's follow-up, `AuthorizePodWebsocketUpgradeCreatePermission`)."""
+_UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "azhzaGEtazhzaGEtazhzYQ==",
+    "Sec-WebSocket-Protocol": "v5.channel.k8s.io",
+}
+"""What a client sends that opens exec by GET. Such a request was authorised as *get* alone until Kubernetes 1.35, so
+that read-only roles on "*" gave a shell; since then it needs *create* as well."""
 
 
 def attempts(pod: dict[str, Any]) -> list[Attempt]:
@@ -70,6 +68,25 @@ def judge_neighbours_pods(judge: Judge, cluster: Cluster, tenants: Sequence[Tena
     judge.control(len(made) == len(tenants), "each tenant runs a pod")
 
 
+def shells(pod: dict[str, Any]) -> list[Attempt]:
+    """Each way that ends in a shell, or in as much as one."""
+    name = pod["metadata"]["name"]
+    base = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{name}"
+    command = {"command": "true", "stdout": "true"}
+    return [
+        *(attempt for attempt in attempts(pod) if attempt.path.endswith(("/exec", "/attach", "/ephemeralcontainers"))),
+        Attempt(f"exec in {name} over WebSocket", "GET", f"{base}/exec", query=command, headers=_UPGRADE, dry=False),
+        Attempt(
+            f"attach to {name} over WebSocket",
+            "GET",
+            f"{base}/attach",
+            query={"stdout": "true"},
+            headers=_UPGRADE,
+            dry=False,
+        ),
+    ]
+
+
 def judge_own_pods(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) -> None:
     """In each tenant a pod that mounts a secret; whoever is not the tenant's admin must not get into it."""
     owned(tenants)
@@ -79,28 +96,15 @@ def judge_own_pods(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) ->
         name = ""
         try:
             volume = [{"name": "secret", "secret": {"secretName": secret}}]
-            name = resource.create(pods.pod(tenant, volumes=volume))["metadata"]["name"]
+            pod = resource.create(pods.pod(tenant, volumes=volume))
+            name = pod["metadata"]["name"]
             for role, persona in tenant.personas.items():
-                reads = persona.may("get", resource="secrets", namespace=tenant.namespace)[0]
-                if role == "admin" and reads:
+                if role == "admin" and persona.may("get", resource="secrets", namespace=tenant.namespace)[0]:
                     judge.skip(persona, "the tenant's admin reads the secrets anyway")
                     continue
-                for pair in REACHING:
-                    may, reason = review(persona, pair, tenant.namespace)
-                    subject = f"{persona}: {pair.verb} {pair.what} in {tenant.namespace}"
-                    if may:
-                        seen = f"reaches the secret {secret} that pod {name} mounts, and every other: {reason}"
-                        judge.bad(subject, seen=seen, remedy=grants.remedy(reason))
-                attempt = Attempt(
-                    f"exec in {name}, which mounts a secret",
-                    "POST",
-                    f"/api/v1/namespaces/{tenant.namespace}/pods/{name}/exec",
-                    query={"command": "true", "stdout": "true"},
-                    dry=False,
-                )
-                forbid(judge, persona, attempt)
-        except RequestError as error:
-            judge.unsure(tenant, str(error))
+                for attempt in shells(pod):
+                    subject = f"{persona} tries to {attempt.what}, which mounts the secret {secret}"
+                    forbid(judge, persona, attempt, subject=subject)
         finally:
             if name:
                 resource.delete(name, tenant.namespace, grace=0)

@@ -25,9 +25,9 @@ def explain(cluster: Cluster, reason: str, pair: Pair | None = None) -> str:
     found = _REASON.search(reason)
     if not found or pair is None:
         return reason
-    namespace = found["name"].partition("/")[0] if found["role"] == "Role" else ""
+    namespace = found["name"].partition("/")[2] if found["role"] == "Role" else ""  # "BINDING/NAMESPACE"
     try:
-        role = cluster.resource(_API, found["role"]).find(found["rolename"].rpartition("/")[2], namespace)
+        role = cluster.resource(_API, found["role"]).find(found["rolename"], namespace)
     except K8shaError:
         return reason
     for data in (role or {}).get("rules") or []:

@@ -70,7 +70,7 @@ REAL = [
     ),
     (
         (
-            "deployments.apps \"d\" is forbidden: ValidatingAdmissionPolicy 'no-privileged' with binding 'no-privileged' "
+            "deployments.apps \"d\" is forbidden: ValidatingAdmissionPolicy 'no-privileged' with binding 'b' "
             "denied request: privileged containers are not allowed: i"
         ),
         "ValidatingAdmissionPolicy",
@@ -125,6 +125,14 @@ def test_text_that_a_tenant_wrote_is_not_taken_for_a_refusal() -> None:
 def test_forbidden_for_an_unknown_reason_is_nobodys_denial() -> None:
     """A 403 that names nobody known is not attributed."""
     assert attribute(_error('pods "p" is forbidden: error looking up service account a/b')) is None
+
+
+def test_a_refused_upgrade_comes_without_words() -> None:
+    """The second authorisation of exec over WebSocket says nothing; anywhere else silence is nobody's denial."""
+    message = 'pods "web" is forbidden: '
+    exec_ = ApiError(403, method="GET", path="/api/v1/namespaces/a/pods/web/exec", reason="Forbidden", message=message)
+    assert attribute(exec_) is not None
+    assert attribute(_error(message)) is None
 
 
 def test_expect_denied_tells_the_four_ends_apart() -> None:
