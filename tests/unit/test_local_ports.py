@@ -46,6 +46,20 @@ def test_released_ports_leave_no_file(tmp_path: Path) -> None:
     again.release()
 
 
+def test_a_release_spares_what_is_not_its_own(tmp_path: Path) -> None:
+    """Who shared a lock that was given back does not remove the file of the next who has the port."""
+    hold = ports.reserve(tmp_path, 1)
+    port = hold.ports[0]
+    shared = ports.Hold(tmp_path, {port: os.dup(hold.files[port])})
+    hold.release()
+    next_one = ports.reserve(tmp_path, 1, wanted=port)
+    shared.release()
+    assert [path.name for path in tmp_path.iterdir()] == [f"{port}.lock"]
+    with pytest.raises(EnvironmentFailure):
+        ports.reserve(tmp_path, 1, wanted=port)
+    next_one.release()
+
+
 def test_a_port_held_by_another_process_is_taken(tmp_path: Path) -> None:
     """A reservation passes to a process that inherits its files, and holds there after this process let go."""
     hold = ports.reserve(tmp_path, 1)

@@ -41,8 +41,11 @@ class Hold:
         while self.files:
             port, fd = self.files.popitem()
             # Removed while it is still locked: whoever opened it meanwhile sees that it is not the file any more.
+            path = self.folder / f"{port}.lock"
             with contextlib.suppress(OSError):
-                (self.folder / f"{port}.lock").unlink()
+                # A supervisor that shared the lock may have removed the file, and another cluster made it anew.
+                if os.fstat(fd).st_ino == path.stat().st_ino:
+                    path.unlink()
             os.close(fd)
 
     def let_go(self) -> None:

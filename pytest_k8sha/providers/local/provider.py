@@ -69,7 +69,7 @@ class LocalProvider:
             logs = _tails(request.place) if isinstance(error, K8shaError) else {}
             if started is not None:
                 _end(request.place, started.id)
-            hold.let_go() if started is not None else hold.release()
+            hold.release()
             _clean(request.place)
             if isinstance(error, (StartFailed, WaitTimeout, SupervisorGone)):
                 raise StartFailed(
