@@ -183,7 +183,7 @@ def exit_code(pytest_code: int, model: ReportModel | None) -> int:
     if pytest_code < 0:
         return 128 - pytest_code
     if pytest_code == 2:
-        return INTERRUPTED if model is None or model.interrupted else 2
+        return INTERRUPTED if model is not None and model.interrupted else 2
     if pytest_code == 0 and model and (model.totals.failed or model.totals.inconclusive):
         return 1
     return {0: 0, 1: 1, 3: 3, 4: 2, 5: 2}.get(pytest_code, pytest_code if pytest_code > 5 else 3)

@@ -99,7 +99,7 @@ def test_nothing_above_the_ceiling_is_let_through(target: Target, method: str, c
     ],
 )
 def test_a_path_that_can_be_read_in_two_ways_is_refused(path: str) -> None:
-    """The HTTP library and the server read these otherwise than the guard would: refused even at the highest ceiling."""
+    """The HTTP library and the server read these otherwise than the guard would: never sent."""
     with pytest.raises(ImpactRefused, match="two ways"):
         guard().admit("GET", path, None, None)
 
