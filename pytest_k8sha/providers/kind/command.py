@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,8 +80,15 @@ class Kind:
 
     def load(self, cluster: str, image: str, nodes: Sequence[str]) -> None:
         """Copies an image of the engine to the nodes."""
-        words = ["load", "docker-image", image, "--name", cluster, "--nodes", ",".join(nodes)]
-        self._run(words, timeout=_LOAD)
+        where: list[str | Path] = ["--name", cluster, "--nodes", ",".join(nodes)]
+        if self.engine.name == "docker":
+            self._run(["load", "docker-image", image, *where], timeout=_LOAD)
+            return
+        # `kind load docker-image` asks Docker, whatever engine kind was told to use.
+        with tempfile.TemporaryDirectory(prefix="k8sha-") as folder:
+            archive = Path(folder) / "image.tar"
+            self.engine.run("save", "-o", str(archive), image, timeout=_LOAD)
+            self._run(["load", "image-archive", archive, *where], timeout=_LOAD)
 
     def _run(self, words: Sequence[str | Path], *, timeout: float) -> _process.Completed:
         return _process.run([self._path(), *words], timeout=timeout, env=self.engine.environment)
