@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "pytest_k8sha"
 LAYERS = [
     ["cli", "plugin"],
     ["drills", "reports"],
-    ["failover", "chaos", "recovery", "workloads", "probes", "tenancy"],
+    ["failover", "chaos", "recovery", "probes", "workloads", "tenancy"],
     ["checks", "recover", "fleet", "providers", "capabilities"],
     ["kube", "safety", "record"],
     ["settings", "_wait", "_process", "_clock", "model", "errors"],
