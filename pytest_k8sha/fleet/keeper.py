@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from pytest_k8sha.errors import EnvironmentFailure, K8shaError, UsageError
 from pytest_k8sha.fleet.fleet import FleetEntry
 from pytest_k8sha.providers.base import STATE_FILE, ClusterState, Request
-from pytest_k8sha.safety.journal import Journal
+from pytest_k8sha.safety.journal import Journal, read
 
 if TYPE_CHECKING:
     from pytest_k8sha._process import ProcessId
@@ -212,7 +212,10 @@ class Keeper:
             state = ClusterState.load(place)
             self.registry.get(state.provider).delete(state)
         else:
-            self.registry.get("local").delete(ClusterState(name, "local", str(place), "", made=True))
+            # `k8sha up` was killed before the cluster was there; its journal says who was making it.
+            intents = [entry for entry in read(place / "journal.jsonl").open if entry.what == "cluster"]
+            provider = str(intents[0].data["provider"]) if intents else "local"
+            self.registry.get(provider).delete(ClusterState(name, provider, str(place), "", made=True))
         shutil.rmtree(place, ignore_errors=True)
 
     def _alive(self, place: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,10 @@ _DELETE = 90.0
 _LOAD = 300.0
 _GRACE = 5.0
 _TAIL = 4000
+
+
+class Interrupted(ProgramFailed):
+    """A Ctrl-C ended the command; its logs would tell nothing."""
 
 
 def find() -> Path | None:
@@ -58,6 +63,8 @@ class Kind:
             code = program.wait(timeout)
         finally:
             program.end(_GRACE)
+        if code == -signal.SIGINT:
+            raise Interrupted("kind create cluster was interrupted")
         if code != 0:
             said = log.read_bytes()[before:].decode("utf-8", "replace").strip()[-_TAIL:]
             how = f"did not end within {timeout:.0f} s" if code is None else f"ended with {code}"

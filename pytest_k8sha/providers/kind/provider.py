@@ -164,7 +164,7 @@ class KindProvider:
             state = self._state(request, options, engine, cluster, made=True, timings=timings)
         except BaseException as error:
             known = isinstance(error, K8shaError)
-            if known:
+            if known and not isinstance(error, command.Interrupted):
                 logs.export(kind, timeout=_EXPORT)
             tails = logs.tails() if known else {}
             remains = self._clear(request.place, kind, cluster)
