@@ -24,6 +24,8 @@ from pytest_k8sha.providers.kind.preflight import demand
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pydantic import BaseModel
+
     from pytest_k8sha.kube.client import Client
     from pytest_k8sha.providers.base import Faults, Issuer, Request
 
@@ -47,7 +49,7 @@ class KindProvider:
     """Clusters of node containers (see `pytest_k8sha.providers.base.Provider`)."""
 
     name = "kind"
-    options: type[KindOptions] = KindOptions
+    options: type[BaseModel] = KindOptions
 
     def create(self, request: Request) -> ClusterState:
         """Makes a cluster and returns when all its nodes are Ready and pods can be made; with ``kind:NAME`` takes the
