@@ -37,9 +37,12 @@ class Body:
 
     @classmethod
     def of(cls, data: Mapping[str, Any], text: str) -> Body:
-        reason = " ".join(data["reason"].split())
-        message = f"{data['check']}: {reason}" if data["check"] else reason
-        return cls(text, Crash(data["nodeid"].split("::")[0], 0, message))
+        return cls(text, Crash(data["nodeid"].split("::")[0], 0, cls.message(data)))
+
+    @staticmethod
+    def message(data: Mapping[str, Any]) -> str:
+        """One line: the check and the reason."""
+        return ": ".join(filter(None, [data["check"], " ".join(data["reason"].split())]))
 
     def __str__(self) -> str:
         return self.text

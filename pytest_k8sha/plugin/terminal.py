@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha import _clock
 from pytest_k8sha.model import Verdict
+from pytest_k8sha.plugin.body import Body
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,8 +120,7 @@ class Terminal:
         lines: Counter[str] = Counter()
         if set(tr.reportchars) & {"f", "E"}:
             for report in tr.getreports("inconclusive"):
-                message = " ".join(report.k8sha["reason"].split())
-                lines[f"INCONCLUSIVE {report.nodeid} - {report.k8sha['check']}: {message}"] = 0
+                lines[f"INCONCLUSIVE {report.nodeid} - {Body.message(report.k8sha)}"] = 0
         if "s" in tr.reportchars:
             for report in tr.getreports("not evaluated"):
                 lines[f"{report.k8sha['check'] or report.nodeid}: {report.k8sha['reason']}"] += 1

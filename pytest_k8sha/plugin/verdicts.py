@@ -83,7 +83,7 @@ class Verdicts:
             return report
         case.duration += call.duration
         if call.when == "teardown":
-            self._forgive(case, report)
+            self._forgive(case, call, report)
         elif not case.concluded:
             self._conclude(case, call, report)
         return report
@@ -159,16 +159,16 @@ class Verdicts:
             if found.notable:
                 report.sections.append(("k8sha: what stands out on the cluster", found.brief))
 
-    def _forgive(self, case: Case, report: pytest.TestReport) -> None:
+    def _forgive(self, case: Case, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """A teardown that fails changes no verdict; it is told apart from it."""
-        if case.judged and report.outcome == "failed":
+        if case.judged and call.excinfo and report.outcome == "failed":
             report.outcome = "passed"
-            problem = str(report.longrepr).strip().splitlines()
+            error = call.excinfo.value
             trouble = {
                 "what": f"what {case.item.nodeid} made",
                 "cluster": case.cluster,
-                "problem": (problem or ["unknown"])[-1],
-                "remedy": "read the fixture's own error with --k8sha-traceback; k8sha recover removes objects",
+                "problem": str(error) if isinstance(error, K8shaError) else f"{type(error).__name__}: {error}",
+                "remedy": "repair the fixture; --k8sha-traceback shows where it fails",
             }
             report.k8sha_teardown = [plain(trouble)]  # type: ignore[attr-defined]
             if self.session.options.traceback:

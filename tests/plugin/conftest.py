@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import KeptCluster
+
+# pytester forgets what a run in this process imported, and a class that is imported twice is two classes.
+for _name in (
+    *("kubernetes.client", "kubernetes.config", "pytest_k8sha.kube.client", "pytest_k8sha.providers.registry"),
+    *("pytest_k8sha.reports.html", "pytest_k8sha.reports.summary", "pytest_k8sha.plugin.parametrise"),
+    *(f"pytest_k8sha.plugin.{name}" for name in ("html", "live", "provision", "results", "tools", "xdist")),
+):
+    import_module(_name)
 
 HEAD = """
 import pytest

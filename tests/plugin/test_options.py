@@ -56,12 +56,19 @@ def test_all_mistakes_of_all_files_at_once(inner: Inner) -> None:
     (path / "good" / "tenant.yaml").write_text("namespaces: []\npersonas: {}\nwho: me\n")
     (path / "web.yaml").write_text("kind: Pod\nkind: Pod\n---\napiVersion: v1\nkind: Pod\nmetadata: {}\n")
     (path / "fleet.yaml").write_text(
-        "clusters:\n  east:\n    provider: local\n    apply: [web.yaml]\n    tenants:\n    - {name: a, template: good}\n"
+        "clusters:\n  east:\n    provider: local\n    apply: [web.yaml]\n"
+        "    tenants:\n    - {name: a, template: good}\n"
     )
     result = inner.pytester.runpytest_inprocess("-p", "no:cacheprovider", "--k8sha-fleet=fleet.yaml")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     text = result.stderr.str()
-    for part in ("nothing was changed", "web.yaml:2: kind", "apiVersion: is missing", "tenant.yaml:3: who", "namespaces"):
+    for part in (
+        "nothing was changed",
+        "web.yaml:2: kind",
+        "apiVersion: is missing",
+        "tenant.yaml:3: who",
+        "namespaces",
+    ):
         assert part in text
     assert inner.left() == []
 

@@ -105,7 +105,8 @@ def test_first(tenant, neighbour, tenants):
 
 @check("TST-REA-002", "the developer reads pods", severity="high", impact="exercise")
 def test_developer(judge, tenant):
-    judge.that(isinstance(tenant.developer.resource("v1", "Pod").list(tenant.namespace), list), "developer", seen="list")
+    pods = tenant.developer.resource("v1", "Pod").list(tenant.namespace)
+    judge.that(isinstance(pods, list), "developer", seen="a list")
 
 def test_names(tenants, run):
     import os, pathlib
@@ -155,8 +156,6 @@ def test_there(cluster, tenants):
 
 def test_apply_refused(real: Inner) -> None:
     """A cluster that refuses what the fleet file applies: its checks are open, with the reason; another goes on."""
-    kubeconfig = json.loads("[]")
-    assert kubeconfig == []
     (real.pytester.path / "bad.yaml").write_text(
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: no-such-namespace}\n"
     )

@@ -17,8 +17,8 @@ def test_passed(judge):
     judge.ok("thing a", "held")
     judge.measure("time", 1.5, "s", lo=1.0, hi=2.0)
 
-@check("TST-VER-002", "secrets stay", severity="critical", impact="observe", why="it leaks", remedy="take the right away",
-       controls=["SOC2:CC6.1", "PCI-4:7.2"])
+@check("TST-VER-002", "secrets stay", severity="critical", impact="observe", why="it leaks",
+       remedy="take the right away", controls=["SOC2:CC6.1", "PCI-4:7.2"])
 def test_failed(judge):
     judge.ok("secret a", "denied")
     judge.bad("secret b", seen="the developer could list it")
@@ -214,7 +214,7 @@ def test_own_fixture(cluster): assert cluster == "mine"
 
 
 def test_ordinary_tests_keep_their_meaning(inner: Inner) -> None:
-    """Tests that are no checks end as pytest says, not evaluated is a skip, and a project's own `cluster` is its own."""
+    """Tests that are no checks end as pytest says, not evaluated is a skip, a project's own `cluster` is its own."""
     inner.write(ORDINARY)
     result = inner.run("-rs")
     result.assert_outcomes(passed=2, failed=1, errors=1, skipped=1)
