@@ -11,13 +11,22 @@ if TYPE_CHECKING:
     from pytest_k8sha.workloads.model import Inventory
 
 
+@pytest.fixture(scope="session")
+def _waited_for() -> set[str]:
+    """The clusters whose young workloads have been waited for: once is enough, ready or not."""
+    return set()
+
+
 @pytest.fixture
-def inventory(cluster: Cluster, request: pytest.FixtureRequest) -> Inventory:
+def inventory(cluster: Cluster, request: pytest.FixtureRequest, _waited_for: set[str]) -> Inventory:
     """The workloads of the cluster, once those that were made a moment ago have their pods.
 
     All namespaces but the system's; ``--k8sha-namespace`` names others.
     """
-    from pytest_k8sha.workloads.inventory import settled
+    from pytest_k8sha.workloads.inventory import read, settled
 
     config = request.config
-    return settled(cluster, config.getoption("k8sha_namespace") or config.getini("k8sha_namespaces"))
+    namespaces = config.getoption("k8sha_namespace") or config.getini("k8sha_namespaces")
+    look = read if cluster.name in _waited_for else settled
+    _waited_for.add(cluster.name)
+    return look(cluster, namespaces)

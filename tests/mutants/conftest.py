@@ -23,6 +23,7 @@ from pytest_k8sha.fleet.keeper import Keeper
 from pytest_k8sha.fleet.run import RunFolder
 from pytest_k8sha.fleet.spec import FleetSpec
 from pytest_k8sha.kube import manifests
+from pytest_k8sha.kube.manifests import Manifest
 from pytest_k8sha.providers.base import ClusterState
 from pytest_k8sha.providers.registry import Registry
 from pytest_k8sha.record import chain
@@ -37,8 +38,10 @@ WORKERS = {"tenancy": 2, "availability": 1}
 OPTIONS: dict[str, dict[str, Any]] = {
     "tenancy": {},
     # A good control plane has three members; a lost node is given up soon, since the matrix waits for it.
-    "availability": {"members": 3, "node_grace": 6, "toleration": 2},
+    "availability": {"members": 3, "node_grace": 6, "toleration": 2, "cpu": "64", "pods": 400},
 }
+SHOP = "shop"
+"""The namespace of the example workloads."""
 TIMEOUT = 240.0
 OUTPUT = "K8SHA_MATRIX"
 """Environment variable: a folder that ``matrix.json`` and ``matrix.md`` are written to."""
@@ -58,6 +61,20 @@ class Outcome:
 
     def verdicts(self, check: str) -> list[str]:
         return [r["verdict"] for r in self.of(check)]
+
+    def part(self, space: str) -> Outcome:
+        """What was seen in one namespace, as if it were the example's: a check failed there or it passed."""
+        results = []
+        for result in self.results:
+            findings = [
+                {key: text.replace(f"{space}/", f"{SHOP}/") for key, text in finding.items()}
+                for finding in result["findings"]
+                if f" {space}/" in finding["subject"]
+            ]
+            verdicts = {finding["verdict"] for finding in findings}
+            verdict = next((v for v in ("failed", "inconclusive", "passed") if v in verdicts), "not evaluated")
+            results.append({**result, "findings": findings, "verdict": verdict})
+        return Outcome(self.seconds, results, self.output, self.status)
 
     def told(self, checks: list[str]) -> str:
         """Every word of the failed findings of these checks."""
@@ -142,6 +159,18 @@ class Rig:
         """Every check of the suite on the good set-up."""
         return self.run(suite, Mutant(title="the good set-up", checks=["TEN-ALL-000"], name="good"), [])
 
+    def batch(self, mutants: list[Mutant]) -> dict[str, Outcome]:
+        """Workload mutants, each in a namespace of its own, judged by one run; what was seen of each by name."""
+        spaces = {mutant.name: f"{SHOP}-{mutant.name}" for mutant in mutants}
+        checks = sorted({check for mutant in mutants for check in mutant.checks})
+        objects = []
+        for mutant in mutants:
+            base = FIXTURES / "workloads" / f"{mutant.base}.yaml"
+            objects += [moved(o, spaces[mutant.name]) for o in mutant.changed(manifests.load([base]))]
+        whole = Mutant(title="a batch", checks=checks, base="none", overlay=objects, name="batch", suite="availability")
+        outcome = self.run("availability", whole, checks)
+        return {name: outcome.part(space) for name, space in spaces.items()}
+
     def mutant(self, mutant: Mutant) -> Outcome:
         return self.run(mutant.suite, mutant, mutant.checks)
 
@@ -212,10 +241,9 @@ class Rig:
     def _workloads(self, mutant: Mutant, folder: Path) -> dict[str, Any]:
         """The workloads of the base, mutated; none for a mutant that is a cluster's own option."""
         base = FIXTURES / "workloads" / f"{mutant.base}.yaml"
-        if not base.exists():
-            return {}
-        (folder / "objects.yaml").write_text(yaml.safe_dump_all(mutant.changed(manifests.load([base]))))
-        return {"apply": [str(folder / "objects.yaml")]}
+        objects = mutant.changed(manifests.load([base]) if base.exists() else [])
+        (folder / "objects.yaml").write_text(yaml.safe_dump_all(manifests.in_order(objects)))
+        return {"apply": [str(folder / "objects.yaml")]} if objects else {}
 
     def close(self) -> None:
         for pool in [*self._pools.values(), self._makers]:
@@ -223,6 +251,16 @@ class Rig:
         for name in self.keeper.kept():
             self.keeper.drop(name)
         self._run.close(clean=True)
+
+
+def moved(manifest: Manifest, space: str) -> Manifest:
+    """An object of the example's namespace, or that namespace, in or as another one."""
+    meta = dict(manifest["metadata"])
+    if manifest["kind"] == "Namespace":
+        meta["name"] = space
+    elif meta.get("namespace") == SHOP:
+        meta["namespace"] = space
+    return {**manifest, "metadata": meta}
 
 
 @pytest.fixture(scope="session")

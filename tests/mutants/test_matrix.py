@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from pytest_k8sha.checks import mutants
 from pytest_k8sha.checks.catalogue import Catalogue
+from pytest_k8sha.model import Impact
 
 ROOT = Path(__file__).resolve().parents[2]
 MUTANTS = mutants.load([ROOT / "fixtures" / "mutants"])
@@ -17,21 +19,47 @@ CATALOGUE = Catalogue.of([ROOT / "suites"])
 CHECKED = sorted({spec.suite for spec in CATALOGUE.checks.values()})
 
 
+@dataclass(frozen=True)
+class Share:
+    """One mutant's part of a run that judges many."""
+
+    batch: Future[Any]
+    name: str
+
+    def result(self, timeout: float) -> Any:
+        return self.batch.result(timeout)[self.name]
+
+
+def _shares(mutant: mutants.Mutant) -> bool:
+    """Whether a mutant can be judged beside others: workloads that checks look at and leave alone."""
+    checks = [CATALOGUE.checks[check] for check in mutant.checks if check in CATALOGUE.checks]
+    return (
+        mutant.suite == "availability"
+        and not (mutant.cluster or mutant.faults)
+        and all(check.impact < Impact.DISRUPT for check in checks)
+        and all(o["metadata"].get("namespace") == "shop" for o in mutant.overlay)
+    )
+
+
 @pytest.fixture(scope="session")
-def outcomes(rig: Any, request: pytest.FixtureRequest) -> dict[str, Future[Any]]:
+def outcomes(rig: Any, request: pytest.FixtureRequest) -> dict[str, Any]:
     """Every run that the selected tests need, all on their way, the good set-ups first."""
     rig.matrix.titles.update({check: spec.title for check, spec in CATALOGUE.checks.items()})
     wanted = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
     suites = [params["suite"] for params in wanted if "suite" in params]
     names = [params["name"] for params in wanted if "name" in params]
     found = {f"{suite}/good": rig.submit(suite, rig.good, suite) for suite in suites}
+    together = [name for name in names if _shares(MUTANTS[name])]
+    if together:
+        batch = rig.submit("availability", rig.batch, [MUTANTS[name] for name in together])
+        found |= {name: Share(batch, MUTANTS[name].name) for name in together}
     # A mutant that needs a cluster of its own takes longest.
-    for name in sorted(names, key=lambda n: not MUTANTS[n].cluster):
+    for name in sorted(set(names) - set(together), key=lambda n: not MUTANTS[n].cluster):
         found[name] = rig.submit(MUTANTS[name].suite, rig.mutant, MUTANTS[name])
     return found
 
 
-def _fetch(rig: Any, outcomes: dict[str, Future[Any]], name: str) -> Any:
+def _fetch(rig: Any, outcomes: dict[str, Any], name: str) -> Any:
     outcome = outcomes[name].result(timeout=900)
     rig.matrix.seconds[name] = round(outcome.seconds, 2)
     for result in outcome.results:
@@ -40,7 +68,7 @@ def _fetch(rig: Any, outcomes: dict[str, Future[Any]], name: str) -> Any:
 
 
 @pytest.mark.parametrize("suite", CHECKED)
-def test_every_check_passes_on_the_good_set_up(suite: str, rig: Any, outcomes: dict[str, Future[Any]]) -> None:
+def test_every_check_passes_on_the_good_set_up(suite: str, rig: Any, outcomes: dict[str, Any]) -> None:
     """Each check of the suite passes; one that is not evaluated says that it lacks a capability of this rig."""
     outcome = _fetch(rig, outcomes, f"{suite}/good")
     checks = [check for check, spec in CATALOGUE.checks.items() if spec.suite == suite]
@@ -55,7 +83,7 @@ def test_every_check_passes_on_the_good_set_up(suite: str, rig: Any, outcomes: d
 
 
 @pytest.mark.parametrize("name", sorted(MUTANTS))
-def test_the_mutant_fails_its_checks(name: str, rig: Any, outcomes: dict[str, Future[Any]]) -> None:
+def test_the_mutant_fails_its_checks(name: str, rig: Any, outcomes: dict[str, Any]) -> None:
     """Each named check fails on the mutant, and the findings say why."""
     mutant = MUTANTS[name]
     outcome = _fetch(rig, outcomes, name)
