@@ -1,0 +1,369 @@
+"""Judging quotas: one more than the hard limit is refused by the name of the quota."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from pytest_k8sha._wait import eventually
+from pytest_k8sha.checks.denial import QUOTA, attribute
+from pytest_k8sha.errors import ApiError, ImpactRefused, RequestError, WaitTimeout
+from pytest_k8sha.model import nonce
+from pytest_k8sha.tenancy import pods, sizes
+from pytest_k8sha.tenancy.attempts import Attempt, works
+from pytest_k8sha.tenancy.limits import claim
+from pytest_k8sha.tenancy.quantity import parse
+from pytest_k8sha.tenancy.secrets import owned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from pytest_k8sha.checks.judge import Judge
+    from pytest_k8sha.fleet.cluster import Cluster
+    from pytest_k8sha.tenancy.tenant import Tenant
+
+BOUNDED = (
+    "pods",
+    "requests.cpu",
+    "requests.memory",
+    "limits.cpu",
+    "limits.memory",
+    "persistentvolumeclaims",
+    "requests.storage",
+    "services.loadbalancers",
+    "services.nodeports",
+)
+"""What one tenant can take from all: nodes, volumes, and addresses and ports of the cluster."""
+
+COPIES = 40
+"""Containers of one pod at most, when several are needed to be over a quota."""
+
+FILL = 25
+"""Objects that are really made, at most, to be over a quota of objects."""
+
+WARN, FULL = Fraction(80, 100), Fraction(90, 100)
+"""Usage from which a quota is reported, and from which it fails: the next rollout will not fit."""
+
+CHECK_LABEL = "k8sha.dev/fill"
+_ALIASES = {"cpu": "requests.cpu", "memory": "requests.memory"}
+
+
+@dataclass(frozen=True)
+class Quota:
+    """One ResourceQuota as it stands. ``classes`` are the priority classes that its scope names."""
+
+    name: str
+    hard: dict[str, Fraction]
+    used: dict[str, Fraction]
+    scoped: bool
+    classes: frozenset[str] = frozenset()
+
+    def left(self, resource: str) -> Fraction:
+        return self.hard[resource] - self.used.get(resource, Fraction(0))
+
+
+def quotas(cluster: Cluster, namespace: str) -> list[Quota]:
+    """The quotas of a namespace. Those whose status was not computed yet count as unused."""
+    found = []
+    for item in cluster.resource("v1", "ResourceQuota").list(namespace):
+        spec, status = item["spec"], item.get("status") or {}
+        expressions = (spec.get("scopeSelector") or {}).get("matchExpressions") or []
+        named = [e for e in expressions if e.get("scopeName") == "PriorityClass" and e.get("operator") == "In"]
+        found.append(
+            Quota(
+                item["metadata"]["name"],
+                {_ALIASES.get(k, k): parse(v) for k, v in (spec.get("hard") or {}).items()},
+                {_ALIASES.get(k, k): parse(v) for k, v in (status.get("used") or {}).items()},
+                scoped=bool(spec.get("scopes") or expressions),
+                classes=frozenset(value for e in named for value in e.get("values") or ()),
+            )
+        )
+    return found
+
+
+def judge_bounded(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) -> None:
+    """Each namespace has, for whatever a tenant can take from all, a quota that holds for every object."""
+    for tenant in tenants:
+        for namespace in tenant.namespaces:
+            found = quotas(cluster, namespace)
+            for resource in BOUNDED:
+                by = [q.name for q in found if resource in q.hard and not q.scoped]
+                partly = [q.name for q in found if resource in q.hard and q.scoped]
+                judge.that(
+                    bool(by),
+                    f"{namespace}: {resource}",
+                    seen=f"bounded by quota {', '.join(by)}"
+                    if by
+                    else f"bounded in a scope only, by quota {', '.join(partly)}"
+                    if partly
+                    else "no quota bounds it",
+                    remedy=f"add {resource} to a ResourceQuota without scopes",
+                )
+
+
+# --- compute -----------------------------------------------------------------------------------------------------
+
+
+def judge_compute(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) -> None:
+    """A pod that asks for more CPU or memory than is left is refused by name. A rehearsal proves it: the quota plugin
+    judges a dry run like a real request and only leaves the usage alone."""
+    for tenant in tenants:
+        bound = sizes.bounds(cluster, tenant.namespace)
+        found = quotas(cluster, tenant.namespace)
+        path = f"/api/v1/namespaces/{tenant.namespace}/pods"
+        if not works(judge, cluster.client, Attempt("run a small pod", "POST", path, body=sizes.small(tenant, bound))):
+            return
+        for part in ("requests", "limits"):
+            for name in sizes.COMPUTE:
+                resource = f"{part}.{name}"
+                bounding = [q for q in found if resource in q.hard and not q.scoped]
+                left = min((q.left(resource) for q in bounding), default=None)
+                pod = over(tenant, bound, part, name, left)
+                _refused(judge, cluster, tenant, resource, pod, [q.name for q in bounding])
+
+
+def over(tenant: Tenant, bound: sizes.Bounds, part: str, name: str, left: Fraction | None) -> dict[str, Any]:
+    """A pod that asks for more than ``left``, of containers that the limit range lets through; for no bound at all,
+    for as much as can be asked for. The other part stays as small as the ratio allows."""
+    most = bound.most.get(name)
+    enough = (left + sizes.STEP[name]) if left is not None else None
+    each = most or (enough if enough is not None else sizes.HUGE[name])
+    each = max(each, bound.small(name))
+    copies = min(COPIES, max(1, ceil(enough / each))) if enough is not None else (COPIES if most else 1)
+    small = {resource: bound.small(resource) for resource in sizes.COMPUTE}
+    limits, requests = {**small, name: each}, {**small, name: each}
+    if part == "limits":
+        ratio = bound.ratio.get(name)
+        requests[name] = max(bound.small(name), Fraction(ceil(each / ratio * 1000), 1000)) if ratio else small[name]
+    return sizes.sized(tenant, limits, requests, copies=copies)
+
+
+def _refused(
+    judge: Judge, cluster: Cluster, tenant: Tenant, resource: str, pod: dict[str, Any], names: list[str]
+) -> None:
+    subject = f"{tenant.namespace}: more {resource} than is left"
+    try:
+        cluster.resource("v1", "Pod").create(pod, dry_run=True)
+    except ImpactRefused:
+        raise
+    except RequestError as error:
+        _by_name(judge, subject, error, resource, names)
+        return
+    count = len(pod["spec"]["containers"])
+    asked = pod["spec"]["containers"][0]["resources"][resource.partition(".")[0]][resource.partition(".")[2]]
+    bounds = f"although quota {', '.join(names)} names it" if names else "no quota bounds it"
+    judge.bad(
+        subject,
+        seen=f"a pod of {count} containers that ask for {asked} each is admitted: {bounds}",
+        remedy=f"add {resource} to a ResourceQuota without scopes",
+    )
+
+
+def _by_name(judge: Judge, subject: str, error: RequestError, resource: str, names: list[str]) -> None:
+    """Refused by one of these quotas, for this resource."""
+    denial = attribute(error) if isinstance(error, ApiError) else None
+    if denial and denial.by == QUOTA and (denial.name in names or not names) and _names(denial.message, resource):
+        judge.ok(subject, f"refused by quota {denial.name}")
+    elif denial:
+        judge.unsure(subject, f"refused by {denial}, not by quota {', '.join(names)}: {denial.message}")
+    else:
+        judge.unsure(subject, f"an error is not a denial: {error}")
+
+
+def _names(message: str, resource: str) -> bool:
+    short = {full: alias for alias, full in _ALIASES.items()}.get(resource, resource)
+    return resource in message or f" {short}=" in message
+
+
+# --- objects -----------------------------------------------------------------------------------------------------
+
+
+def judge_objects(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) -> None:
+    """Objects are really made until the quota is full, and one more is refused by name; then they are taken away."""
+    owned(tenants)
+    for tenant in tenants:
+        makers, tag = _makers(cluster, tenant), nonce("fill")
+        before = quotas(cluster, tenant.namespace)
+        kinds = set()
+        try:
+            for quota in before:
+                for resource in sorted(quota.hard.keys() & makers.keys()):
+                    if not quota.scoped:
+                        sample = makers[resource]()
+                        kinds.add((sample["apiVersion"], sample["kind"]))
+                        _fill(judge, cluster, tenant, quota, resource, makers[resource], tag)
+        finally:
+            _empty(cluster, tenant, kinds, tag)
+        _await_recount(cluster, tenant, before)
+    if not judge.findings:
+        judge.bad("the tenants' quotas", seen="none of them counts objects", remedy="bound pods, services, secrets …")
+
+
+def _fill(
+    judge: Judge,
+    cluster: Cluster,
+    tenant: Tenant,
+    quota: Quota,
+    resource: str,
+    make: Callable[[], dict[str, Any]],
+    tag: str,
+) -> None:
+    subject = f"{tenant.namespace}: one more of {resource} than quota {quota.name} allows"
+    now = next((q for q in quotas(cluster, tenant.namespace) if q.name == quota.name), quota)
+    left = int(now.left(resource))
+    if left > FILL:
+        judge.skip(subject, f"{left} objects would have to be made; at most {FILL} are")
+        return
+    sample = make()
+    target = cluster.resource(sample["apiVersion"], sample["kind"])
+    try:
+        for _ in range(left):
+            target.create(_tagged(make(), tag))
+    except ApiError as error:
+        judge.unsure(subject, f"the quota could not be filled: {error}")
+        return
+    try:
+        target.create(_tagged(make(), tag))
+    except ImpactRefused:
+        raise
+    except RequestError as error:
+        _by_name(judge, subject, error, resource, [quota.name])
+    else:
+        judge.bad(subject, seen=f"one more was made, although {left} were left")
+
+
+def _tagged(body: dict[str, Any], tag: str) -> dict[str, Any]:
+    body["metadata"].setdefault("labels", {})[CHECK_LABEL] = tag
+    return body
+
+
+def _empty(cluster: Cluster, tenant: Tenant, kinds: Iterable[tuple[str, str]], tag: str) -> None:
+    options = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0, "propagationPolicy": "Background"}
+    for api_version, kind in sorted(kinds):
+        path = cluster.client.discovery.find(api_version, kind).path(tenant.namespace)
+        cluster.client.request("DELETE", path, query={"labelSelector": f"{CHECK_LABEL}={tag}"}, body=options)
+
+
+def _await_recount(cluster: Cluster, tenant: Tenant, before: Sequence[Quota]) -> None:
+    """The quota controller recounts after a delete; the checks that follow count on what is left."""
+    used = {quota.name: quota.used for quota in before}
+
+    def recounted() -> bool:
+        return all(
+            number <= used.get(quota.name, {}).get(resource, 0)
+            for quota in quotas(cluster, tenant.namespace)
+            for resource, number in quota.used.items()
+        )
+
+    with contextlib.suppress(WaitTimeout):
+        eventually(recounted, what="the quota is recounted", timeout=15, interval=0.05)
+
+
+def _makers(cluster: Cluster, tenant: Tenant) -> dict[str, Callable[[], dict[str, Any]]]:
+    """How to make one object of each sort that a quota counts; each does nothing once it is there."""
+    bound = sizes.bounds(cluster, tenant.namespace)
+    volumes = sizes.bounds(cluster, tenant.namespace, "PersistentVolumeClaim")
+    gate = [{"name": "k8sha.dev/never"}]
+
+    def plain(api_version: str, kind: str, **more: Any) -> dict[str, Any]:
+        meta = {"name": nonce("fill"), "namespace": tenant.namespace, "labels": dict(tenant.expects.labels)}
+        return {"apiVersion": api_version, "kind": kind, "metadata": meta, **more}
+
+    def service(kind: str) -> dict[str, Any]:
+        return plain("v1", "Service", spec={"type": kind, "ports": [{"port": 80}]})
+
+    def job() -> dict[str, Any]:
+        template = pods.pod(tenant, restartPolicy="Never")
+        labels = template["metadata"]["labels"]
+        spec = {"suspend": True, "template": {"metadata": {"labels": labels}, "spec": template["spec"]}}
+        return plain("batch/v1", "Job", spec=spec)
+
+    return {
+        "pods": lambda: sizes.small(tenant, bound, schedulingGates=gate),
+        "configmaps": lambda: plain("v1", "ConfigMap"),
+        "count/configmaps": lambda: plain("v1", "ConfigMap"),
+        "secrets": lambda: plain("v1", "Secret"),
+        "count/secrets": lambda: plain("v1", "Secret"),
+        "services": lambda: service("ClusterIP"),
+        "services.nodeports": lambda: service("NodePort"),
+        "services.loadbalancers": lambda: service("LoadBalancer"),
+        "persistentvolumeclaims": lambda: claim(tenant, volumes.least.get("storage", parse("1Gi"))),
+        "count/deployments.apps": lambda: pods.deployment(tenant, replicas=0),
+        "count/jobs.batch": job,
+    }
+
+
+# --- scopes ------------------------------------------------------------------------------------------------------
+
+
+def judge_priorities(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) -> None:
+    """Each class above the default: a pod that wants more than the quota of that class allows is refused by it."""
+    classes = cluster.resource("scheduling.k8s.io/v1", "PriorityClass").list()
+    usual = max((c["value"] for c in classes if c.get("globalDefault")), default=0)
+    high = sorted(c["metadata"]["name"] for c in classes if c["value"] > usual)
+    for tenant in tenants:
+        bound = sizes.bounds(cluster, tenant.namespace)
+        path = f"/api/v1/namespaces/{tenant.namespace}/pods"
+        if not works(judge, cluster.client, Attempt("run a small pod", "POST", path, body=sizes.small(tenant, bound))):
+            return
+        found = quotas(cluster, tenant.namespace)
+        for name in high:
+            _judge_class(judge, cluster, tenant, bound, [q for q in found if name in q.classes], name)
+
+
+def _judge_class(
+    judge: Judge, cluster: Cluster, tenant: Tenant, bound: sizes.Bounds, scoped: list[Quota], name: str
+) -> None:
+    subject = f"{tenant.namespace}: pods of priority class {name}"
+    cpu = min((q.left("requests.cpu") for q in scoped if "requests.cpu" in q.hard), default=None)
+    none = any(q.hard.get("pods") == 0 for q in scoped)
+    if none or cpu is None:
+        pod = sizes.small(tenant, bound, priorityClassName=name)
+    else:
+        pod = {**over(tenant, bound, "requests", "cpu", cpu)}
+        pod["spec"] = {**pod["spec"], "priorityClassName": name}
+    names = [q.name for q in scoped]
+    try:
+        cluster.resource("v1", "Pod").create(pod, dry_run=True)
+    except ImpactRefused:
+        raise
+    except RequestError as error:
+        _by_name(judge, subject, error, "pods" if none or cpu is None else "requests.cpu", names)
+        return
+    seen = (
+        f"quota {', '.join(names)} names the class and bounds neither pods to 0 nor requests.cpu"
+        if names
+        else ("a pod of the class is admitted, and no quota is scoped to it: it may evict every neighbour")
+    )
+    judge.bad(subject, seen=seen, remedy=f"add a ResourceQuota with a scopeSelector for PriorityClass {name}")
+
+
+# --- usage -------------------------------------------------------------------------------------------------------
+
+
+def judge_usage(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) -> None:
+    """Used against hard: reported from 80 %, failed from 90 %. A limit of 0 forbids, and is not usage."""
+    for tenant in tenants:
+        for namespace in tenant.namespaces:
+            for quota in quotas(cluster, namespace):
+                for resource, hard in sorted(quota.hard.items()):
+                    if hard:
+                        _judge_usage(judge, namespace, quota, resource, quota.used.get(resource, Fraction(0)) / hard)
+
+
+def _judge_usage(judge: Judge, namespace: str, quota: Quota, resource: str, share: Fraction) -> None:
+    subject = f"{namespace}: {resource} of quota {quota.name}"
+    percent = round(float(share * 100), 1)
+    if share >= FULL:
+        judge.bad(
+            subject,
+            seen=f"{percent} % used, at or above {int(FULL * 100)} %",
+            remedy="raise the quota, or have the tenant clean up, before the next rollout is refused",
+        )
+    else:
+        judge.ok(subject, f"{'warning: ' if share >= WARN else ''}{percent} % used")
+    if share >= WARN:
+        judge.measure(f"usage {namespace} {quota.name} {resource}", percent, "%")
