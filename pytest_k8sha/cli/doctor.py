@@ -27,8 +27,8 @@ DISK_MIB = 300
 """What a cluster of one member wants on the disk."""
 BUILD_MIB = 6000
 """What building the programs from source wants."""
-MEMORY_MIB = 1100
-"""What the two clusters of the demo fleet want."""
+MEMORY_MIB = 2200
+"""What the two clusters of the demo fleet want: four control-plane members."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def _machine(settings: Settings) -> Iterator[Item]:
         yield Item("machine", name, GOOD if enough else BAD, f"{folder}, {free} MiB free", remedy)
     memory = psutil.virtual_memory().available // 2**20
     enough = memory >= MEMORY_MIB
-    remedy = "" if enough else f"end other programs: two clusters want about {MEMORY_MIB} MiB"
+    remedy = "" if enough else f"end other programs: the clusters of `k8sha run` want about {MEMORY_MIB} MiB"
     yield Item("machine", "memory", GOOD if enough else WARNING, f"{memory} MiB available", remedy)
     yield Item("machine", "cores", GOOD, f"{os.cpu_count()}")
     yield _ports()

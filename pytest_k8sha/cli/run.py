@@ -27,8 +27,14 @@ INI = """\
 # Written by `k8sha run`, so that the configuration of the project around it has no say.
 [pytest]
 cache_dir = {cache}
-addopts = --import-mode=importlib --strict-markers --tb=short
+addopts = --import-mode=importlib --strict-markers --tb=short{quiet}
 """
+QUIET = " --no-header --no-summary -p no:k8sha-terminal"
+"""For the bundled suites: what pytest says of each failure is in the report, and the worst of it in the summary."""
+
+WORST = 5
+WIDTH = 300
+"""Characters of what was seen, in the summary."""
 
 
 class WithRest(click.Command):
@@ -66,6 +72,7 @@ class Selection:
 )
 @click.option("-n", "workers", metavar="N", help="Workers of pytest-xdist: a number, or auto.")
 @click.option("--keep", is_flag=True, help="Keep the clusters afterwards; `k8sha down` ends them.")
+@click.option("-v", "--verbose", is_flag=True, help="Show each failure in pytest's own output as well.")
 @options.as_json
 @options.debug
 def run(
@@ -79,6 +86,7 @@ def run(
     out: Path,
     workers: str | None,
     keep: bool,
+    verbose: bool,
     as_json: bool,
 ) -> None:
     """Run the suites on a fleet and write the report.
@@ -97,7 +105,8 @@ def run(
         _check_workers(workers)
     options.read_fleet(cluster, fleet, Registry())  # its mistakes are told before anything begins
     chosen = select(what, suites=_split(suite), checks=_split(check))
-    folder = _prepared(out)
+    quiet = chosen.bundled and not verbose
+    folder = _prepared(out, quiet=quiet)
     argv = [
         *_pytest(folder, chosen),
         *[f"--k8sha-cluster={text}" for text in cluster],
@@ -110,6 +119,8 @@ def run(
     ]
     record = folder / RECORD
     code = _process.interactive(argv, env=_environment(), stdout_to_stderr=as_json)
+    if quiet and exit_code(code, None) not in {0, 1, INTERRUPTED}:
+        console.note("pytest did not come to its end; --verbose shows what it says")
     if not record.exists():
         if as_json:
             console.dump({"exit_code": exit_code(code, None), "record": None, "page": None})
@@ -124,6 +135,8 @@ def run(
         console.dump({"exit_code": ending, "record": str(record), "page": str(page), **data(model)})
     else:
         _show(model, page)
+        if keep:
+            console.say("the clusters are kept: `k8sha status` lists them, `k8sha down` ends them")
     sys.exit(ending)
 
 
@@ -204,14 +217,14 @@ def _split(values: Iterable[str]) -> list[str]:
     return [word.strip() for value in values for word in value.split(",") if word.strip()]
 
 
-def _prepared(out: Path) -> Path:
+def _prepared(out: Path, *, quiet: bool) -> Path:
     """The output folder with the configuration of the child in it. Raises `EnvironmentFailure`."""
     from pytest_k8sha.errors import EnvironmentFailure
 
     folder = out.absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "pytest.ini").write_text(INI.format(cache=folder / ".cache"))
+        (folder / "pytest.ini").write_text(INI.format(cache=folder / ".cache", quiet=QUIET if quiet else ""))
         _put_aside(folder / RECORD)
     except OSError as error:
         raise EnvironmentFailure(
@@ -271,9 +284,31 @@ def _report(record: Path, folder: Path) -> tuple[ReportModel, Path]:
 
 def _show(model: ReportModel, page: Path) -> None:
     from pytest_k8sha.cli import console
-    from pytest_k8sha.reports import summary
+    from pytest_k8sha.model import Verdict
+    from pytest_k8sha.reports.summary import lines, worst
 
     console.say()
-    for line in summary.lines(model):
+    for line in lines(model, 0):
         console.say(line)
-    console.say(f"report: {page}")
+    rows = worst(model, WORST)
+    if rows:
+        console.say("\nthe worst findings:")
+    for row in rows:
+        console.say(f"  {row.severity or 'unrated':<8}  {row.cluster}  {row.check or ''}  {row.title}")
+        more = f" (and {row.more} more)" if row.more else ""
+        console.say(f"            {_cut(f'{row.subject}: {row.seen}' if row.subject else row.seen)}{more}")
+    unsure = model.with_verdict(Verdict.INCONCLUSIVE)
+    if unsure:
+        console.say("\nwhat could not be judged:")
+    for result in unsure[:WORST]:
+        console.say(f"  {result.cluster}  {result.name}: {_cut(result.reason)}")
+    for item in model.teardowns:
+        where = f" on {item.cluster}" if item.cluster else ""
+        console.say(f"left behind: {item.what}{where}: {_cut(item.problem)}; remedy: {item.remedy}")
+    console.say(f"\nreport: {page}")
+
+
+def _cut(text: str) -> str:
+    """One line of bearable length."""
+    line = " ".join(text.split())
+    return line if len(line) <= WIDTH else f"{line[:WIDTH]}…"

@@ -82,7 +82,7 @@ def test_a_run_at_observe_only_reads(home: Audited) -> None:
     seen, totals = home.run_at("observe")
     other = [line for line in seen if line["verb"] not in READS and not is_review(line)]
     assert other == []
-    assert len(seen) > 50, "the run did hardly anything, so this proves nothing"
+    assert len(seen) > 30, "the run did hardly anything, so this proves nothing"
     assert totals.get("passed"), totals
     assert totals.get("not evaluated"), totals
     assert set(everything(home.kept("audited"))) == before
