@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pytest_k8sha._wait import eventually
-from pytest_k8sha.errors import RequestError, UsageError
+from pytest_k8sha.errors import NotEvaluated, RequestError, UsageError
 from pytest_k8sha.fleet.cluster import Cluster
 from pytest_k8sha.providers.base import Faults
 from pytest_k8sha.providers.kind.engine import Engine
@@ -95,6 +95,8 @@ def test_what_is_not_there_is_refused(kind_cluster: Cluster, faults: Faults) -> 
     """Unknown nodes, components and members are usage errors with what is allowed."""
     with pytest.raises(UsageError, match="worker"):
         faults.stop_heartbeat("elsewhere")
+    with pytest.raises(NotEvaluated, match="the only control plane"):
+        faults.stop_heartbeat(kind_cluster.state.details["nodes"][0])
     with pytest.raises(UsageError, match="did you mean 'kube-scheduler'"):
         faults.stop("kube-schedular")
     with pytest.raises(UsageError, match="no such member"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_k8sha import _wait
-from pytest_k8sha.errors import EnvironmentFailure, UsageError, WaitTimeout
+from pytest_k8sha.errors import EnvironmentFailure, NotEvaluated, UsageError, WaitTimeout
 from pytest_k8sha.providers.kind.engine import CONTROL_PLANE
 
 if TYPE_CHECKING:
@@ -40,12 +40,13 @@ class KindFaults:
     # --- nodes ---------------------------------------------------------------------------------------------------
 
     def stop_heartbeat(self, node: str) -> None:
-        """Kills the node's container with all in it. Raises `UsageError` for a node that the cluster does not have,
-        and for the only one, with which the cluster itself would be gone."""
+        """Kills the node's container with all in it. Raises `UsageError` for a node that the cluster does not have, and
+        `NotEvaluated` for its only control plane: with that the API would be lost, and nothing could be seen."""
         nodes = self._nodes()
-        if len(nodes) == 1:
-            raise UsageError("the only node of a cluster cannot be lost", value=node)
-        if self._node(node, nodes).state in {"running", "paused"}:
+        wanted = self._node(node, nodes)
+        if wanted.role == CONTROL_PLANE and sum(other.role == CONTROL_PLANE for other in nodes) == 1:
+            raise NotEvaluated(f"{node} is the only control plane: a cluster that loses it cannot be looked at")
+        if wanted.state in {"running", "paused"}:
             self._engine.run("kill", node)
 
     def resume_heartbeat(self, node: str) -> None:
