@@ -2,9 +2,9 @@
 
     python benchmarks/run.py [TIMES]
 
-It makes the two clusters of the demo fleet, runs both bundled suites TIMES times (default 3), each time in a process of
-its own as a user does, and ends the clusters again. Printed: seconds of wall clock for each run from the command's start
-to its end, with making and deleting the tenants, and the share of pytest.
+It makes the two clusters of the demo fleet, runs the bundled suites TIMES times (default 3), each time in a process of
+its own as a user does, and ends the clusters again. Printed: seconds of wall clock for each run from the command's
+start to its end, with making and deleting the tenants, and the share of pytest.
 """
 
 from __future__ import annotations
