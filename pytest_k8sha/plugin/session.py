@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_k8sha.plugin.provision import Readiness
     from pytest_k8sha.plugin.terminal import Progress
     from pytest_k8sha.providers.registry import Registry
+    from pytest_k8sha.record.redact import Redactor
     from pytest_k8sha.tenancy.tenant import Tenant
 
 KEY = pytest.StashKey["Session"]()
@@ -66,6 +67,7 @@ class Session:
         self.leftovers: list[dict[str, str]] = []
         self.begun = False
         """Whether this process made the run's folder or joined it."""
+        self._secrets: set[str] = set()
         self.provided = False
         self.staying = False
         """Whether the clusters that --k8sha-keep made stay."""
@@ -166,6 +168,24 @@ class Session:
     @cached_property
     def _ready(self) -> dict[str, Readiness]:
         return {}
+
+    @cached_property
+    def _redactor(self) -> Redactor:
+        from pytest_k8sha.record.redact import Redactor
+
+        return Redactor()
+
+    def redact(self, value: Any) -> Any:
+        """JSON data or a text without the secrets that this process handed out, or that look like credentials.
+
+        Done where a result is made: a worker's secrets are known to that worker alone.
+        """
+        if self.begun:
+            for secret in tuple(self.folder.run.secrets):
+                if secret not in self._secrets:
+                    self._secrets.add(secret)
+                    self._redactor.add(secret)
+        return self._redactor.redact(value)
 
     def readiness(self, name: str) -> Readiness:
         """What the set-up of a cluster led to. Raises `Inconclusive` when there is no such cluster any more."""

@@ -124,6 +124,9 @@ class Verdicts:
         )
         if case.judged and verdict in {Verdict.FAILED, Verdict.INCONCLUSIVE} and not hasattr(report, "wasxfail"):
             self._diagnose(case, data, report)
+        data = self.session.redact(data)
+        if report.outcome != "passed":
+            report.sections = [(title, self.session.redact(text)) for title, text in report.sections]
         self._settle(case, data, verdict, report, error)
         report.k8sha = data  # type: ignore[attr-defined]
         _properties(case, data, report)
@@ -144,7 +147,9 @@ class Verdicts:
             report.outcome = "passed"
         else:
             wanted = isinstance(error, (K8shaError, AssertionError)) or error is None
-            traceback = "" if wanted and not self.session.options.traceback else str(report.longrepr or "")
+            traceback = (
+                "" if wanted and not self.session.options.traceback else self.session.redact(str(report.longrepr or ""))
+            )
             report.outcome = "failed"
             report.longrepr = Body.of(data, compose(data, traceback))  # type: ignore[assignment]
 
@@ -227,6 +232,7 @@ def _findings(case: Case) -> dict[str, Any]:
         "findings": kept,
         "subjects": {str(verdict): count[verdict] for verdict in Verdict},
         "measures": {measure.name: measure.as_dict() for measure in case.judge.measures},
+        **({"tables": case.judge.tables} if case.judge.tables else {}),
     }
 
 
