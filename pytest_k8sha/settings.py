@@ -16,6 +16,7 @@ ENVIRONMENT = {
     "K8SHA_CACHE": "where programs are kept (default: the user's cache directory)",
     "K8SHA_STATE": "where runs, journals and kept fleets are (default: the user's state directory)",
     "K8SHA_MIRROR": "base URL to download programs from, for sites without internet access",
+    "K8SHA_PROBE_IMAGE": "the image of the probes that run as pods, on every cluster (default: the provider's)",
 }
 """Every environment variable that is read, with its meaning. The options reference is made from this."""
 
@@ -29,6 +30,7 @@ class Settings:
     bin_dir: Path | None = None
     kubebuilder_assets: Path | None = None
     mirror: str | None = None
+    probe_image: str | None = None
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -43,6 +45,7 @@ class Settings:
             bin_dir=Path(bin_dir) if bin_dir else None,
             kubebuilder_assets=Path(assets) if assets else None,
             mirror=get("K8SHA_MIRROR") or None,
+            probe_image=get("K8SHA_PROBE_IMAGE") or None,
         )
 
     @property

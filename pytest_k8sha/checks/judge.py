@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha.errors import Inconclusive, K8shaError, NotEvaluated
 from pytest_k8sha.model import Finding, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Judge:
     remedy: str = ""
     findings: list[Finding] = field(default_factory=list)
     measures: list[Measure] = field(default_factory=list)
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def ok(self, subject: object, seen: str = "") -> None:
         """The subject keeps the rule."""
@@ -70,6 +74,10 @@ class Judge:
     def measure(self, name: str, value: float, unit: str, lo: float | None = None, hi: float | None = None) -> None:
         """Records a figure for the report."""
         self.measures.append(Measure(name, value, unit, lo, hi))
+
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Keeps a table for the record and the report: flat rows of plain values, all with the same keys."""
+        self.tables[name] = [dict(row) for row in rows]
 
     def count(self) -> Counter[str]:
         """Subjects by verdict."""

@@ -73,7 +73,7 @@ def test_what_may_be_concluded() -> None:
         (Outcome.OPEN, Outcome.OPEN, True, False),
         (Outcome.REACHED, Outcome.OPEN, True, False),
         (Outcome.BLOCKED, Outcome.OPEN, False, True),
-        (Outcome.REFUSED, Outcome.OPEN, False, True),
+        (Outcome.REFUSED, Outcome.OPEN, None, None),
         (Outcome.BLOCKED, Outcome.BLOCKED, False, None),
         (Outcome.NO_NAME, Outcome.OPEN, None, None),
         (Outcome.UNSEEN, Outcome.OPEN, None, None),

@@ -239,6 +239,9 @@ class Table:
     promises: Mapping[Cell, Promise]
     seen: Mapping[Cell, Seen]
     lifted: Mapping[Cell, Seen] = field(default_factory=dict)
+    rejects: bool = False
+    """Whether the network is declared to reject what it denies. Otherwise a refusal proves nothing: most networks drop,
+    and a server that has died refuses as well."""
 
     def __iter__(self) -> Iterator[Cell]:
         return iter(self.promises)
@@ -248,6 +251,8 @@ class Table:
         a way that does not work with the policies lifted proves no block."""
         promise, seen = self.promises[cell].expected, self.seen.get(cell, Seen(Outcome.UNSEEN))
         if promise is Expected.UNDEFINED or not seen.outcome.known:
+            return None
+        if seen.outcome is Outcome.REFUSED and not self.rejects:
             return None
         if promise is Expected.OPEN:
             return seen.outcome.through
