@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -13,6 +14,7 @@ from pytest_k8sha.checks.denial import QUOTA, attribute
 from pytest_k8sha.errors import ApiError, ImpactRefused, RequestError, WaitTimeout
 from pytest_k8sha.model import nonce
 from pytest_k8sha.tenancy import pods, sizes
+from pytest_k8sha.tenancy.access import THREADS
 from pytest_k8sha.tenancy.attempts import Attempt, works
 from pytest_k8sha.tenancy.limits import claim
 from pytest_k8sha.tenancy.quantity import parse
@@ -187,19 +189,21 @@ def judge_objects(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) -> 
     for tenant in tenants:
         makers, tag = _makers(cluster, tenant), nonce("fill")
         before = quotas(cluster, tenant.namespace)
-        kinds = set()
+        counted = [(q, r) for q in before if not q.scoped for r in sorted(q.hard.keys() & makers.keys())]
+        if not counted:
+            judge.bad(
+                f"{tenant.namespace}: objects",
+                seen="no quota counts any sort of object",
+                remedy="bound pods, services, secrets, configmaps and claims in a ResourceQuota",
+            )
+            continue
+        samples = [makers[resource]() for _, resource in counted]
         try:
-            for quota in before:
-                for resource in sorted(quota.hard.keys() & makers.keys()):
-                    if not quota.scoped:
-                        sample = makers[resource]()
-                        kinds.add((sample["apiVersion"], sample["kind"]))
-                        _fill(judge, cluster, tenant, quota, resource, makers[resource], tag)
+            for quota, resource in counted:
+                _fill(judge, cluster, tenant, quota, resource, makers[resource], tag)
         finally:
-            _empty(cluster, tenant, kinds, tag)
+            _empty(cluster, tenant, {(sample["apiVersion"], sample["kind"]) for sample in samples}, tag)
         _await_recount(cluster, tenant, before)
-    if not judge.findings:
-        judge.bad("the tenants' quotas", seen="none of them counts objects", remedy="bound pods, services, secrets …")
 
 
 def _fill(
@@ -220,8 +224,8 @@ def _fill(
     sample = make()
     target = cluster.resource(sample["apiVersion"], sample["kind"])
     try:
-        for _ in range(left):
-            target.create(_tagged(make(), tag))
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(lambda _: target.create(_tagged(make(), tag)), range(left)))
     except ApiError as error:
         judge.unsure(subject, f"the quota could not be filled: {error}")
         return

@@ -1,0 +1,47 @@
+"""What tenants see of each other, and how they come and go."""
+
+from __future__ import annotations
+
+from pytest_k8sha import Cluster, Judge, Tenant, check
+from pytest_k8sha.tenancy import lifecycle, visibility
+
+
+@check(
+    "TEN-VIS-001",
+    "A tenant sees nothing of the cluster and of its neighbours",
+    severity="medium",
+    impact="observe",
+    why="Names of namespaces are names of customers; nodes, volumes, events and metrics tell what they run, and where.",
+    remedy="Remove list on these kinds at cluster scope; give tenants their own namespaces by name.",
+    controls=["NIST-800-53r5:AC-3", "NIST-800-53r5:AC-6", "SOC2:CC6.1", "ISO-27001:A.8.3", "PCI-4:7.2", "CIS-K8s:5.1"],
+)
+def test_tenants_see_only_their_own(cluster: Cluster, tenants: list[Tenant], judge: Judge) -> None:
+    visibility.judge_visibility(judge, cluster, tenants)
+
+
+@check(
+    "TEN-LIF-001",
+    "Nothing remains of a tenant that is deleted",
+    severity="medium",
+    impact="exercise",
+    why="A binding that outlives its tenant gives its rights to the next one of the same name; a stuck finalizer keeps "
+    "data that was to be erased.",
+    remedy="Keep what belongs to a tenant inside its namespaces, and retire controllers only after their finalizers.",
+    controls=["NIST-800-53r5:AC-2", "SOC2:CC6.2", "ISO-27001:A.5.15", "PCI-4:7.2"],
+)
+def test_deletion_cascades(cluster: Cluster, tenants: list[Tenant], judge: Judge) -> None:
+    lifecycle.judge_cascade(judge, cluster, tenants)
+
+
+@check(
+    "TEN-LIF-002",
+    "Each namespace of a tenant is made complete",
+    severity="high",
+    impact="observe",
+    why="A namespace is open until quota, limits, network policy and bindings are in it; one that was forgotten stays "
+    "open.",
+    remedy="Make a tenant's namespaces from one template that holds all of them.",
+    controls=["NIST-800-53r5:AC-4", "NIST-800-53r5:CM-6", "SOC2:CC6.6", "ISO-27001:A.8.9", "PCI-4:A1.1", "CIS-K8s:5.3"],
+)
+def test_namespaces_are_complete(cluster: Cluster, tenants: list[Tenant], judge: Judge) -> None:
+    lifecycle.judge_complete(judge, cluster, tenants)
