@@ -38,7 +38,7 @@ def test_namespace_lifecycle_is_out_of_reach(cluster: Cluster, tenants: list[Ten
 
 
 @check(
-    "TEN-NET-001",
+    "TEN-HIJ-001",
     "Nobody of a tenant writes Endpoints",
     severity="high",
     impact="rehearse",
@@ -53,7 +53,7 @@ def test_endpoints_are_out_of_reach(cluster: Cluster, tenants: list[Tenant], jud
 
 
 @check(
-    "TEN-NET-002",
+    "TEN-HIJ-002",
     "Nobody of a tenant writes EndpointSlices",
     severity="high",
     impact="rehearse",
