@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha.workloads.model import Seen, subject
@@ -71,12 +72,14 @@ def _misses(obj: Object, selector: str, near: str, field: str) -> Seen:
 
 
 def _nearest(wanted: Mapping[str, str], labels: list[dict[str, str]]) -> str:
-    """The labels, by the keys of the selector, of the pods that match most of it."""
-    scored = [(sum(one.get(k) == v for k, v in wanted.items()), one) for one in labels if set(one) & set(wanted)]
-    if not scored:
-        return text(labels[0]) if labels else ""
-    best = max(scored, key=lambda pair: pair[0])[1]
-    return text({key: best[key] for key in wanted if key in best})
+    """The labels, by the keys of the selector, of the pods that are most like what it wants."""
+    alike = [(sum(_likeness(one.get(k, ""), v) for k, v in wanted.items()), one) for one in labels]
+    best = max(alike, key=lambda pair: pair[0], default=(0.0, {}))[1]
+    return text({key: best[key] for key in wanted if key in best} or best) if best else ""
+
+
+def _likeness(one: str, other: str) -> float:
+    return SequenceMatcher(None, one, other).ratio() if one else 0.0
 
 
 def _ports(inventory: Inventory, service: Object) -> Seen:
