@@ -250,8 +250,8 @@ def interactive(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     stdout_to_stderr: bool = False,
-) -> int:
-    """Runs a program on this process's own terminal and returns its exit code.
+) -> tuple[int, bool]:
+    """Runs a program on this process's own terminal; returns its exit code and whether this process was interrupted.
 
     A Ctrl-C reaches the program as well; this waits for its end, so that its teardown is not cut short. A SIGTERM to
     this process is passed on as a Ctrl-C. With ``stdout_to_stderr`` the program's standard output goes to ours for
@@ -264,7 +264,11 @@ def interactive(
         stdout=sys.stderr.fileno() if stdout_to_stderr else None,
     )
 
+    interrupted = False
+
     def pass_on(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
         if popen.returncode is None:
             popen.send_signal(signal.SIGINT)
 
@@ -272,8 +276,8 @@ def interactive(
     try:
         while True:
             try:
-                return popen.wait()
+                return popen.wait(), interrupted
             except KeyboardInterrupt:
-                continue
+                interrupted = True
     finally:
         signal.signal(signal.SIGTERM, before)

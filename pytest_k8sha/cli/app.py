@@ -28,6 +28,7 @@ COMMANDS = {
     "catalog": ("catalog", "List every check."),
     "report": ("report", "Make the report from records."),
     "recover": ("recover", "Remove what killed runs left."),
+    "chaos": ("chaos", "Judge Chaos Mesh manifests without a cluster."),
     "schema": ("schema", "Print the JSON Schema of a file."),
 }
 """Command → its module in this package and its line in the help. The module holds a click command of that name."""

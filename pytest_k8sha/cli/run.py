@@ -118,17 +118,17 @@ def run(
         *click.get_current_context().meta[_PYTEST_ARGS],
     ]
     record = folder / RECORD
-    code = _process.interactive(argv, env=_environment(), stdout_to_stderr=as_json)
-    if quiet and exit_code(code, None) not in {0, 1, INTERRUPTED}:
+    code, interrupted = _process.interactive(argv, env=_environment(), stdout_to_stderr=as_json)
+    if quiet and exit_code(code, None, interrupted=interrupted) not in {0, 1, INTERRUPTED}:
         console.note("pytest did not come to its end; --verbose shows what it says")
     if not record.exists():
         if as_json:
-            console.dump({"exit_code": exit_code(code, None), "record": None, "page": None})
-        sys.exit(exit_code(code, None))
+            console.dump({"exit_code": exit_code(code, None, interrupted=interrupted), "record": None, "page": None})
+        sys.exit(exit_code(code, None, interrupted=interrupted))
     model, page = _report(record, folder)
     if code < 0:
         console.note(f"pytest was ended by signal {-code}; `k8sha recover` removes what it left")
-    ending = exit_code(code, model)
+    ending = exit_code(code, model, interrupted=interrupted)
     if as_json:
         from pytest_k8sha.reports import as_json as data
 
@@ -187,7 +187,7 @@ def _nodes(ids: Iterable[str], paths: Iterable[str]) -> list[str]:
     return [nodes[check] for check in dict.fromkeys(ids)]
 
 
-def exit_code(pytest_code: int, model: ReportModel | None) -> int:
+def exit_code(pytest_code: int, model: ReportModel | None, *, interrupted: bool = False) -> int:
     """The command's exit code from pytest's and from the record.
 
     pytest: 0 passed, 1 failed, 2 interrupted (a collection error, too), 3 internal error, 4 usage, 5 nothing
@@ -196,7 +196,8 @@ def exit_code(pytest_code: int, model: ReportModel | None) -> int:
     if pytest_code < 0:
         return 128 - pytest_code
     if pytest_code == 2:
-        return INTERRUPTED if model is not None and model.interrupted else 2
+        # Without a Ctrl-C and without a result it was a file that could not be collected.
+        return INTERRUPTED if interrupted or (model and model.interrupted and model.results) else 2
     if pytest_code == 0 and model and (model.totals.failed or model.totals.inconclusive):
         return 1
     return {0: 0, 1: 1, 3: 3, 4: 2, 5: 2}.get(pytest_code, pytest_code if pytest_code > 5 else 3)

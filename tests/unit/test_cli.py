@@ -195,6 +195,7 @@ class _Model:
     def __init__(self, *, failed: int = 0, inconclusive: int = 0, interrupted: bool = False) -> None:
         self.totals = self
         self.failed, self.inconclusive, self.interrupted = failed, inconclusive, interrupted
+        self.results = ["one"]
 
 
 @pytest.mark.parametrize(
@@ -215,3 +216,9 @@ class _Model:
 def test_exit_codes_follow_pytest_s(code: int, model: Any, expected: int) -> None:
     """0 passed, 1 failed or inconclusive, 2 usage, 3 internal, 130 interrupted, 128 + n for a signal."""
     assert exit_code(code, model) == expected
+
+
+def test_a_ctrl_c_before_the_first_result_is_told_from_a_collection_error() -> None:
+    """pytest ends both with 2; the command knows whether it was interrupted."""
+    assert exit_code(2, None, interrupted=True) == 130
+    assert exit_code(0, None, interrupted=True) == 0
