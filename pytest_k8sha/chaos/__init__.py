@@ -1,0 +1,1 @@
+"""Faults in clusters: Chaos Mesh manifests that are linted before they are sent."""
