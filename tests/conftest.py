@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from pytest_k8sha.settings import Settings
 
 pytest_plugins = ["pytester"]
+
+# A busy machine is slow; that says nothing about the code.
+settings.register_profile("k8sha", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("k8sha")
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def _fleet() -> dict[str, Any]:
     registry = Registry()
     order["allOf"] = []
     for name in registry.names:
-        own = registry.get(name).options.model_json_schema(by_alias=True)
+        own = _provider(name)
         made["$defs"] |= own.get("$defs", {})
         is_named: dict[str, Any] = {"properties": {"provider": {"const": name}}}
         if name != default:
@@ -72,4 +72,8 @@ def _mutant() -> dict[str, Any]:
 def _provider(name: str) -> dict[str, Any]:
     from pytest_k8sha.providers.registry import Registry
 
-    return Registry().get(name).options.model_json_schema(by_alias=True)
+    # Both spellings are read: node-grace and node_grace.
+    model = Registry().get(name).options
+    made = model.model_json_schema(by_alias=True)
+    made["properties"] = made["properties"] | model.model_json_schema(by_alias=False)["properties"]
+    return made
