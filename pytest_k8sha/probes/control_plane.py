@@ -7,12 +7,14 @@ the administrator's credentials, since the stable address shows one of them at a
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha import _clock
-from pytest_k8sha.errors import ApiError, RequestError, TransportError
+from pytest_k8sha._wait import eventually
+from pytest_k8sha.errors import ApiError, RequestError, TransportError, WaitTimeout
 from pytest_k8sha.workloads.model import Seen
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ RENEWED = 10.0
 FRESH = 3 * RENEWED
 """Seconds without renewal after which an API server counts as gone: three renewals missed. The Lease itself is valid
 for an hour, which says nothing of the server behind it."""
+
+LISTED = 12.0
+"""Seconds within which an API server lists itself: it does so every 10 s (``reconcilers``, ``EndpointInterval``)."""
 
 ESSENTIAL: Mapping[str, frozenset[str]] = {
     "/readyz": frozenset({"ping", "etcd", "informer-sync", "shutdown"}),
@@ -80,7 +85,21 @@ def parse_health(text: str, *, ok: bool) -> Health:
 
 
 def endpoints(cluster: Cluster) -> list[Endpoint]:
-    """The API servers that ``default/kubernetes`` lists, ready or not, each once."""
+    """The API servers that ``default/kubernetes`` lists, ready or not, each once.
+
+    One that renews its Lease and is not listed yet may have started a moment ago: it is waited for, `LISTED` seconds.
+    """
+
+    def missing() -> int:
+        now = server_time(cluster)
+        return len([lease for lease in identity_leases(cluster) if is_fresh(lease, now)]) - len(_listed(cluster))
+
+    with suppress(WaitTimeout):
+        eventually(missing, what="API servers are listed", timeout=LISTED, interval=0.5, accept=lambda n: n <= 0)
+    return _listed(cluster)
+
+
+def _listed(cluster: Cluster) -> list[Endpoint]:
     slices = cluster.resource("discovery.k8s.io/v1", "EndpointSlice").list(
         "default", labels="kubernetes.io/service-name=kubernetes"
     )
@@ -202,6 +221,12 @@ def age(lease: Mapping[str, Any], now: float) -> float | None:
     return max(0.0, now - datetime.fromisoformat(renewed).timestamp()) if renewed else None
 
 
+def is_fresh(lease: Mapping[str, Any], now: float) -> bool:
+    """Whether the API server of a Lease renewed it within `FRESH` seconds."""
+    seconds = age(lease, now)
+    return seconds is not None and seconds <= FRESH
+
+
 def identity_leases(cluster: Cluster) -> list[dict[str, Any]]:
     """The Leases by which API servers show that they live."""
     return cluster.resource("coordination.k8s.io/v1", "Lease").list("kube-system", labels=f"{IDENTITY}=kube-apiserver")
@@ -217,7 +242,7 @@ def judge_identities(found: list[Endpoint], leases: list[dict[str, Any]], now: f
     for lease in leases:
         seconds = age(lease, now)
         name = lease["metadata"]["name"]
-        if seconds is not None and seconds <= FRESH:
+        if seconds is not None and is_fresh(lease, now):
             fresh.append(lease)
             yield Seen(f"Lease {name}", ok=True, seen=f"renewed {seconds:.0f} s ago{_host(lease)}")
             continue
@@ -230,7 +255,8 @@ def judge_identities(found: list[Endpoint], leases: list[dict[str, Any]], now: f
             remedy="start that kube-apiserver again; if it was taken out of service on purpose, delete the Lease in "
             f"kube-system: kubectl -n kube-system delete lease {name}",
         )
-    paired = {_peer(lease) for lease in fresh} - {""}
+    peers = {_peer(lease) for lease in fresh}
+    paired = set() if "" in peers else peers
     for endpoint in found:
         if paired and endpoint.address not in paired:
             yield Seen(
@@ -239,6 +265,16 @@ def judge_identities(found: list[Endpoint], leases: list[dict[str, Any]], now: f
                 seen=f"no fresh Lease is its own; there are some of {', '.join(sorted(paired))}",
                 rule=rule,
                 remedy="look at the kube-apiserver behind this endpoint, or remove it from default/kubernetes",
+            )
+    listed = {endpoint.address for endpoint in found}
+    for lease in fresh:
+        if paired and _peer(lease) not in listed:
+            yield Seen(
+                f"API server {_peer(lease)}",
+                ok=False,
+                seen=f"it renews Lease {lease['metadata']['name']} and default/kubernetes does not list it",
+                rule="an API server that lives is one that pods are sent to",
+                remedy="look at its log for the endpoint reconciler (--endpoint-reconciler-type, --advertise-address)",
             )
     if not paired and len(fresh) != len(found):
         yield Seen(

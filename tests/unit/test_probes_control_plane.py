@@ -111,11 +111,12 @@ def test_servers_and_leases_are_counted_where_they_cannot_be_paired() -> None:
 
 
 def test_servers_and_leases_are_paired_by_address() -> None:
-    """Where Leases say whose they are, the endpoint without one is named."""
+    """Where Leases say whose they are, the endpoint without one is named, and so is a server that is not listed."""
     assert identities(lease("a", 1, "10.0.0.1"), lease("b", 1, "10.0.0.9")) == [
         ("Lease a", True),
         ("Lease b", True),
         ("API server 10.0.0.2:6443", False),
+        ("API server 10.0.0.9", False),
     ]
 
 
