@@ -147,9 +147,8 @@ class Verdicts:
             report.outcome = "passed"
         else:
             wanted = isinstance(error, (K8shaError, AssertionError)) or error is None
-            traceback = (
-                "" if wanted and not self.session.options.traceback else self.session.redact(str(report.longrepr or ""))
-            )
+            shown = str(report.longrepr or "") if self.session.options.traceback or not wanted else ""
+            traceback = self.session.redact(shown)
             report.outcome = "failed"
             report.longrepr = Body.of(data, compose(data, traceback))  # type: ignore[assignment]
 
