@@ -70,6 +70,9 @@ class Mutant(BaseModel):
     says: list[str] = Field(default_factory=list, description="texts that the failed findings must hold, all of them")
     base: str = Field("good", description="the template (tenancy) or the workloads (availability) it starts from")
     cluster: dict[str, Any] = Field(default_factory=dict, description="provider options that differ; own cluster")
+    files: dict[str, str] = Field(
+        default_factory=dict, description="files that the options of the cluster name as `${folder}/NAME`"
+    )
     overlay: list[dict[str, Any]] = Field(
         default_factory=list, description="manifests applied over the good set-up; `${tenant}`, `${neighbour}`"
     )

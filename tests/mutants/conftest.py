@@ -6,10 +6,13 @@ import json
 import os
 import re
 import secrets
+import shutil
 import sys
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +111,23 @@ class Matrix:
         (folder / "matrix.json").write_text(json.dumps(data, indent=1, sort_keys=True))
 
 
+class Refuser(BaseHTTPRequestHandler):
+    """An authorisation webhook that says no (authorization.k8s.io/v1 SubjectAccessReview)."""
+
+    def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+        review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        review["status"] = {"allowed": False, "denied": True, "reason": "the gate is closed"}
+        body = json.dumps(review).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        """Says nothing: the matrix has a report of its own."""
+
+
 class Rig:
     """One kept cluster a suite, and the runs on it. Clusters end with this process at the latest."""
 
@@ -121,6 +141,7 @@ class Rig:
         self._clusters: dict[str, Future[str]] = {}
         self._makers = ThreadPoolExecutor(2)
         self._run = RunFolder.create(self.settings)
+        self._servers: list[ThreadingHTTPServer] = []
         self.matrix = Matrix()
 
     def submit(self, suite: str, work: Any, *args: Any) -> Future[Outcome]:
@@ -171,6 +192,47 @@ class Rig:
         outcome = self.run("availability", whole, checks)
         return {name: outcome.part(space) for name, space in spaces.items()}
 
+    @cached_property
+    def refuser(self) -> str:
+        """The URL of a webhook that denies whatever it is asked."""
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Refuser)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self._servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/"
+
+    def aliases(self, mutants: list[Mutant]) -> dict[str, Outcome]:
+        """Tenancy mutants, each on a kept cluster of its own name with tenants of its own, judged by one run.
+
+        The names all lead to the one rig, which is told of under each of them. What the run made stays until the rig
+        goes: to sweep thirty namespaces costs more than to judge them.
+        """
+        kept = ClusterState.load(self.settings.fleets / self._clusters["tenancy"].result())
+        clock = _clock.Deadline(TIMEOUT + 20 * len(mutants))
+        folder = self.folder / f"batch-{secrets.token_hex(3)}"
+        clusters, nodes, names = {}, [], {}
+        for number, mutant in enumerate(mutants):
+            name = f"m{number}-{folder.name[-6:]}"
+            names[name] = mutant.name
+            place = self.settings.fleets / name
+            place.mkdir(mode=0o700)
+            (place / "pki").symlink_to(Path(kept.place) / "pki")
+            replace(kept, name=name, place=str(place)).save()
+            own = folder / name
+            own.mkdir(parents=True)
+            clusters[name] = {"provider": "local", **OPTIONS["tenancy"], **self._tenancy(mutant, name, own)}
+            nodes += [f"{self.nodes[check]}[{name}]" for check in mutant.checks]
+        try:
+            results, output, code = self._pytest(
+                folder, {"clusters": clusters}, nodes, clock, ["--k8sha-keep", "always"]
+            )
+        finally:
+            for name in names:
+                shutil.rmtree(self.settings.fleets / name)
+        seconds = clock.spent / len(mutants)
+        return {
+            names[name]: Outcome(seconds, [r for r in results if r["cluster"] == name], output, code) for name in names
+        }
+
     def mutant(self, mutant: Mutant) -> Outcome:
         return self.run(mutant.suite, mutant, mutant.checks)
 
@@ -183,28 +245,38 @@ class Rig:
         # An own cluster is of another name, so that it is not taken for the kept one.
         own = bool(mutant.cluster or mutant.faults)
         name = f"own-{secrets.token_hex(3)}" if own else self._clusters[suite].result()
-        options = {**OPTIONS[suite], **mutant.cluster}
+        for file, text in mutant.files.items():
+            filled = manifests.fill(text, {"folder": str(folder), "refuser": self.refuser})
+            (folder / file).write_text(filled)
+        options = {**OPTIONS[suite], **manifests.fill(mutant.cluster, {"folder": str(folder)})}
         order: dict[str, Any] = {"provider": "local", **options}
         order |= self._tenancy(mutant, unique, folder) if suite == "tenancy" else self._workloads(mutant, folder)
         if suite == "tenancy" and mutant.cluster:
             order["apply"] = [str(FIXTURES / "policies")]
-        (folder / "fleet.yaml").write_text(yaml.safe_dump({"clusters": {name: order}}))
-        record = folder / "record.jsonl"
-        argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--no-header", "--tb=short"]
-        argv += ["--k8sha-fleet", str(folder / "fleet.yaml"), "--k8sha-record", str(record)]
-        env = {**os.environ, "K8SHA_STATE": str(self.settings.state)}
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
-        argv += [self.nodes[check] for check in checks or self.of_suite(suite)]
+        nodes = [self.nodes[check] for check in checks or self.of_suite(suite)]
         if mutant.faults:
             self._broken(name, options, mutant)
         try:
-            done = _process.run(argv, env=env, cwd=ROOT, timeout=clock.left, check=False)
+            results, output, code = self._pytest(folder, {"clusters": {name: order}}, nodes, clock, [])
         finally:
             if mutant.faults:
                 self.keeper.drop(name)
+        return Outcome(clock.spent, results, output, code)
+
+    def _pytest(
+        self, folder: Path, fleet: dict[str, Any], nodes: list[str], clock: _clock.Deadline, more: list[str]
+    ) -> tuple[list[dict[str, Any]], str, int]:
+        """A run as a user starts it; returns its results, its output and its exit code."""
+        (folder / "fleet.yaml").write_text(yaml.safe_dump(fleet))
+        record = folder / "record.jsonl"
+        argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--no-header", "--tb=short"]
+        argv += ["--k8sha-fleet", str(folder / "fleet.yaml"), "--k8sha-record", str(record), *more, *nodes]
+        env = {**os.environ, "K8SHA_STATE": str(self.settings.state)}
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
+        done = _process.run(argv, env=env, cwd=ROOT, timeout=clock.left, check=False)
         lines = chain.read(record).lines if record.exists() else []
         results = [line["data"] for line in lines if line["kind"] == "result"]
-        return Outcome(clock.spent, results, done.stdout + done.stderr, done.code)
+        return results, done.stdout + done.stderr, done.code
 
     def of_suite(self, suite: str) -> list[str]:
         return [check for check, node in self.nodes.items() if Path(node).parts[-2] == suite]
@@ -248,6 +320,9 @@ class Rig:
     def close(self) -> None:
         for pool in [*self._pools.values(), self._makers]:
             pool.shutdown(wait=True, cancel_futures=True)
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
         for name in self.keeper.kept():
             self.keeper.drop(name)
         self._run.close(clean=True)

@@ -127,7 +127,7 @@ class _Writer:
             "bind-address": "127.0.0.1",
             "secure-port": member.api,
             "allow-privileged": True,
-            "authorization-mode": ",".join(options.authorization),
+            "authorization-mode": ",".join(options.authorization) or None,
             "anonymous-auth": None if options.anonymous_auth else False,
             "client-ca-file": pki / "ca.crt",
             "default-not-ready-toleration-seconds": options.toleration,
