@@ -114,7 +114,7 @@ class Matrix:
 class Refuser(BaseHTTPRequestHandler):
     """An authorisation webhook that says no (authorization.k8s.io/v1 SubjectAccessReview)."""
 
-    def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_POST(self) -> None:
         review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         review["status"] = {"allowed": False, "denied": True, "reason": "the gate is closed"}
         body = json.dumps(review).encode()

@@ -41,6 +41,15 @@ def _shares(mutant: mutants.Mutant) -> bool:
     )
 
 
+BATCH = 14
+"""Tenancy mutants that one run judges."""
+
+
+def _lives_beside(mutant: mutants.Mutant) -> bool:
+    """Whether a tenancy mutant can share the rig: tenants do not see each other."""
+    return mutant.suite == "tenancy" and not (mutant.cluster or mutant.faults)
+
+
 @pytest.fixture(scope="session")
 def outcomes(rig: Any, request: pytest.FixtureRequest) -> dict[str, Any]:
     """Every run that the selected tests need, all on their way, the good set-ups first."""
@@ -53,6 +62,11 @@ def outcomes(rig: Any, request: pytest.FixtureRequest) -> dict[str, Any]:
     if together:
         batch = rig.submit("availability", rig.batch, [MUTANTS[name] for name in together])
         found |= {name: Share(batch, MUTANTS[name].name) for name in together}
+    beside = [name for name in names if _lives_beside(MUTANTS[name])]
+    for start in range(0, len(beside), BATCH):
+        batch = rig.submit("tenancy", rig.aliases, [MUTANTS[name] for name in beside[start : start + BATCH]])
+        found |= {name: Share(batch, MUTANTS[name].name) for name in beside[start : start + BATCH]}
+    together += beside
     # A mutant that needs a cluster of its own takes longest.
     for name in sorted(set(names) - set(together), key=lambda n: not MUTANTS[n].cluster):
         found[name] = rig.submit(MUTANTS[name].suite, rig.mutant, MUTANTS[name])
@@ -82,7 +96,8 @@ def test_every_check_passes_on_the_good_set_up(suite: str, rig: Any, outcomes: d
     assert not wrong, f"{wrong}\n{outcome.output[-4000:]}"
 
 
-@pytest.mark.parametrize("name", sorted(MUTANTS))
+# Those of the network need pods that run, and are judged in tests/kind.
+@pytest.mark.parametrize("name", sorted(n for n, m in MUTANTS.items() if m.suite != "network"))
 def test_the_mutant_fails_its_checks(name: str, rig: Any, outcomes: dict[str, Any]) -> None:
     """Each named check fails on the mutant, and the findings say why."""
     mutant = MUTANTS[name]
