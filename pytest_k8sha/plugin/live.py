@@ -24,9 +24,11 @@ def register(session: Session) -> None:
     manager = session.config.pluginmanager
     manager.register(Verdicts(session), "k8sha-verdicts")
     if session.role == "worker":
+        from pytest_k8sha.plugin.turns import Turns
         from pytest_k8sha.plugin.xdist import Worker
 
         manager.register(Worker(session), "k8sha-worker")
+        manager.register(Turns(session), "k8sha-turns")
         return
     from pytest_k8sha.plugin.results import Results
 
