@@ -18,8 +18,8 @@ ENGINES = ("docker", "podman", "nerdctl")
 CHOICE = "KIND_EXPERIMENTAL_PROVIDER"
 """The environment variable by which kind is told its engine."""
 
-CLUSTER_LABEL = "io.x-k8s.io.kind.cluster"
-ROLE_LABEL = "io.x-k8s.io.kind.role"
+CLUSTER_LABEL = "io.x-k8s.kind.cluster"
+ROLE_LABEL = "io.x-k8s.kind.role"
 CONTROL_PLANE = "control-plane"
 
 _ANSWER = 20.0

@@ -221,6 +221,8 @@ class KindProvider:
         timings = {"kind": round(clock.spent, 3)}
         client = _client(request.place)
         wanted = len(kind.engine.nodes(cluster))
+        if not wanted:
+            raise EnvironmentFailure(f"{kind.engine.name} shows no node container of the cluster that kind has made")
         request.progress(f"waiting for {wanted} nodes")
         left = max(clock.left, 5.0)
         _wait.eventually(
