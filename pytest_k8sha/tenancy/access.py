@@ -164,23 +164,25 @@ def scan(cluster: Cluster, questions: Iterable[tuple[Persona, str]]) -> list[Sca
     For the cluster scope only cluster-scoped resources are asked about: whoever may use a namespaced one everywhere
     may use it in the neighbour's namespace as well, and is found there.
     """
-    scans = [Scan(persona, namespace) for persona, namespace in questions]
     pairs = {flag: offered(cluster.kinds, namespaced=flag) for flag in (True, False)}
+    return decide((persona, namespace, pairs[bool(namespace)]) for persona, namespace in questions)
+
+
+def decide(questions: Iterable[tuple[Persona, str, Sequence[Pair]]]) -> list[Scan]:
+    """Decides these pairs for each persona and place, by as few reviews as prove it."""
+    asked = [(Scan(persona, namespace, decided=len(pairs)), pairs) for persona, namespace, pairs in questions]
     with ThreadPoolExecutor(THREADS) as pool:
-        ruled = list(pool.map(lambda s: rules_of(s.persona, s.namespace or "default"), scans))
-        plans = []
-        for turn, (one, rules) in enumerate(zip(scans, ruled, strict=True)):
-            every = pairs[bool(one.namespace)]
-            one.decided = len(every)
-            plans.append((every, []) if rules is None else plan(every, rules, turn))
-        for one, (sure, sample) in zip(scans, plans, strict=True):
+        ruled = list(pool.map(lambda q: rules_of(q[0].persona, q[0].namespace or "default"), asked))
+        samples: list[list[Pair]] = []
+        for turn, ((one, pairs), rules) in enumerate(zip(asked, ruled, strict=True)):
+            sure, sample = (list(pairs), []) if rules is None else plan(pairs, rules, turn)
+            samples.append(sample)
             _review(pool, one, [*sure, *sample])
-        for one, (_, sample) in zip(scans, plans, strict=True):
-            surprises = {pair for pair, _ in one.allowed} & set(sample)
-            if surprises:
-                done = {pair for pair, _ in one.allowed} | set(sample)
-                _review(pool, one, [pair for pair in pairs[bool(one.namespace)] if pair not in done])
-    return scans
+        for (one, pairs), sample in zip(asked, samples, strict=True):
+            seen = {pair for pair, _ in one.allowed}
+            if seen & set(sample):
+                _review(pool, one, [pair for pair in pairs if pair not in seen | set(sample)])
+    return [one for one, _ in asked]
 
 
 def rules_of(persona: Persona, namespace: str) -> list[Rule] | None:

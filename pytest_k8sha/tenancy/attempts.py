@@ -9,10 +9,10 @@ from pytest_k8sha.checks.denial import ESCALATION, RBAC, attribute
 from pytest_k8sha.errors import ApiError, ImpactRefused, RequestError
 from pytest_k8sha.safety.guard import Target
 from pytest_k8sha.tenancy import grants
-from pytest_k8sha.tenancy.access import Pair
+from pytest_k8sha.tenancy.access import Pair, decide
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pytest_k8sha.checks.judge import Judge
     from pytest_k8sha.kube.client import Client
@@ -134,6 +134,33 @@ def forbid_right(
         rule=rule,
         remedy=remedy or _way_out(reason),
     )
+
+
+def forbid_rights(
+    judge: Judge, questions: Iterable[tuple[Persona, str, Sequence[Pair]]], *, rule: str = "", remedy: str = ""
+) -> None:
+    """As `forbid_right` for many, by as few reviews as prove it; one subject for each persona, place and resource."""
+    listed = list(questions)
+    for one, (persona, namespace, pairs) in zip(decide(listed), listed, strict=True):
+        where = f"in {namespace}" if namespace else "at the cluster scope"
+        if one.problems:
+            judge.unsure(
+                f"{persona} {where}", f"{len(one.problems)} reviews gave no answer, the first: {one.problems[0]}"
+            )
+        allowed = dict(one.allowed)
+        for what in dict.fromkeys(pair.what for pair in pairs):
+            verbs = [pair for pair in pairs if pair.what == what]
+            mine = {pair: reason for pair, reason in allowed.items() if pair.what == what}
+            subject = f"{persona}: {', '.join(pair.verb for pair in mine or verbs)} {what} {where}"
+            if mine:
+                pair, reason = next(iter(mine.items()))
+                seen = grants.explain(persona.cluster, reason, pair)
+                judge.bad(subject, seen=seen, rule=rule, remedy=remedy or _way_out(reason))
+            elif not one.problems:
+                judge.ok(subject, "no authoriser allows it")
+        for pair, reason in allowed.items():
+            if pair.what not in {asked.what for asked in pairs}:  # one that a rule names
+                judge.bad(f"{persona}: {pair.verb} {pair.what} {where}", seen=reason, remedy=remedy or _way_out(reason))
 
 
 def works(judge: Judge, client: Client, attempt: Attempt, who: str = "the administrator") -> bool:

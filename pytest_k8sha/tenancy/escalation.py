@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_k8sha.checks.denial import ADMISSION, ESCALATION, RBAC
 from pytest_k8sha.model import Impact, nonce
 from pytest_k8sha.tenancy.access import Pair
-from pytest_k8sha.tenancy.attempts import Attempt, forbid, forbid_right, works
+from pytest_k8sha.tenancy.attempts import Attempt, forbid, forbid_right, forbid_rights, works
 from pytest_k8sha.tenancy.secrets import owned
 
 if TYPE_CHECKING:
@@ -110,10 +110,11 @@ IDENTITIES = (
 def judge_impersonation(judge: Judge, tenants: Sequence[Tenant]) -> None:
     """By review for each sort of identity, since a request with a user and a group is refused for whichever comes
     first; then by requests with each of the headers."""
+    accounts = [pair for pair in IDENTITIES if pair.resource == "serviceaccounts"]
+    others = [pair for pair in IDENTITIES if pair.resource != "serviceaccounts"]
+    forbid_rights(judge, ((p, t.namespace, accounts) for t, p in everybody(tenants)))
+    forbid_rights(judge, ((p, "", others) for _, p in everybody(tenants)))
     for tenant, persona in everybody(tenants):
-        for pair in IDENTITIES:
-            namespace = tenant.namespace if pair.resource == "serviceaccounts" else ""
-            forbid_right(judge, persona, pair, namespace)
         other = next((t for t in tenants if t is not tenant), tenant)
         # A question about oneself: whoever gets an answer is somebody else by then.
         body = {"apiVersion": f"{AUTHENTICATION}/v1", "kind": "SelfSubjectReview"}
@@ -187,17 +188,17 @@ def judge_certificates(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]
     )
     if not works(judge, cluster.client, attempt):
         return
+    signer = "kubernetes.io/kube-apiserver-client"
+    pairs = (
+        Pair("update", group, "certificatesigningrequests", "approval"),
+        Pair("patch", group, "certificatesigningrequests", "approval"),
+        Pair("update", group, "certificatesigningrequests", "status"),
+        Pair("approve", group, "signers", name=signer),
+        Pair("sign", group, "signers", name=signer),
+    )
     for _, persona in everybody(tenants):
         forbid(judge, persona, attempt)
-        signer = "kubernetes.io/kube-apiserver-client"
-        for pair in (
-            Pair("update", group, "certificatesigningrequests", "approval"),
-            Pair("patch", group, "certificatesigningrequests", "approval"),
-            Pair("update", group, "certificatesigningrequests", "status"),
-            Pair("approve", group, "signers", name=signer),
-            Pair("sign", group, "signers", name=signer),
-        ):
-            forbid_right(judge, persona, pair)
+    forbid_rights(judge, ((persona, "", pairs) for _, persona in everybody(tenants)))
 
 
 @cache
@@ -216,10 +217,10 @@ NODE_PARTS = ("proxy", "log", "stats", "metrics", "configz", "healthz", "checkpo
 def judge_nodes(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) -> None:
     """The kubelet's API by way of the API server: nodes/proxy is exec in every pod of every tenant, even for who may
     only *get* it. The request that confirms it names a node that does not exist."""
+    more = {"proxy": ("get", "create"), "status": ("get", "patch", "update")}
+    pairs = [Pair(verb, "", "nodes", part) for part in NODE_PARTS for verb in more.get(part, ("get",))]
+    forbid_rights(judge, ((persona, "", pairs) for _, persona in everybody(tenants)))
     for _, persona in everybody(tenants):
-        for part in NODE_PARTS:
-            for verb in ("get", "create") if part == "proxy" else ("get", "patch") if part == "status" else ("get",):
-                forbid_right(judge, persona, Pair(verb, "", "nodes", part))
         if cluster.ceiling >= Impact.DISRUPT:
             path = f"/api/v1/nodes/{nonce('none')}/proxy/pods"
             forbid(judge, persona, Attempt("reach a kubelet", "GET", path, dry=False))
@@ -251,12 +252,10 @@ def judge_machinery(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) -
     if not works(judge, cluster.client, attempt):
         return
     served = {(kind.group, kind.plural) for kind in cluster.kinds}
+    pairs = [Pair(verb, *kind) for kind in MACHINERY if kind in served for verb in WRITING]
     for _, persona in everybody(tenants):
         forbid(judge, persona, attempt)
-        for group, resource in MACHINERY:
-            if (group, resource) in served:
-                for verb in WRITING:
-                    forbid_right(judge, persona, Pair(verb, group, resource))
+    forbid_rights(judge, ((persona, "", pairs) for _, persona in everybody(tenants)))
 
 
 def _webhook() -> dict[str, Any]:
