@@ -29,6 +29,16 @@ if TYPE_CHECKING:
     from pytest_k8sha.tenancy.tenant import Tenant
 
 
+_UNKNOWN: dict[str, Any] = {
+    **dict.fromkeys(("version", "uid", "ceiling", "impact"), ""),
+    "made": False,
+    "members": 0,
+    "nodes": 0,
+    "capabilities": {},
+}
+"""The line of the record about a cluster that nothing is known about."""
+
+
 @dataclass
 class Readiness:
     """What the set-up of one cluster led to, kept as JSON in the run's folder for every process of the run.
@@ -131,7 +141,7 @@ def _set_up(session: Session, found: Fleet) -> None:
         for future in [pool.submit(one, name) for name in found]:
             future.result()
     for name, problem in found.broken.items():
-        facts = {"name": name, "provider": session.spec.clusters[name].provider, "problem": problem}
+        facts = {**_UNKNOWN, "name": name, "provider": session.spec.clusters[name].provider, "problem": problem}
         session.save(Readiness.file(name), asdict(Readiness(problem=problem, facts=facts)))
 
 
@@ -167,15 +177,11 @@ def _ready(session: Session, found: Fleet, name: str) -> Readiness:
 def _facts(session: Session, cluster: Cluster) -> dict[str, Any]:
     limit = session.options.impact
     return {
+        **_UNKNOWN,
         "name": cluster.name,
         "provider": cluster.state.provider,
-        "version": "",
-        "uid": "",
         "ceiling": str(cluster.ceiling),
         "impact": str(min(cluster.ceiling, limit) if limit else cluster.ceiling),
-        "members": 0,
-        "nodes": 0,
-        "capabilities": {},
         "made": cluster.state.made,
     }
 
@@ -254,8 +260,10 @@ def _dismiss_clusters(session: Session, folder: RunFolder) -> None:
     for leftover in keeper.dismiss(folder):
         session.leave(leftover.what, leftover.cluster, leftover.problem, leftover.remedy)
     # Interrupted while the fleet was being made: some clusters may be complete, and nobody wrote the fleet down.
-    # Deleting is idempotent, so those that are gone already do no harm.
+    known = json.loads(folder.fleet_file.read_text())["clusters"] if folder.fleet_file.exists() else {}
     for path in sorted((folder.path / "clusters").glob(f"*/{STATE_FILE}")):
+        if known.get(path.parent.name, {}).get("place"):
+            continue
         try:
             state = ClusterState.load(path.parent)
             session.registry.get(state.provider).delete(state)

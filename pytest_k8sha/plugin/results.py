@@ -101,8 +101,8 @@ class Results:
             if out:
                 with self.session.progress.during("the report is being made"):
                     self.report = reports.make([record.path], out)
-        except (K8shaError, OSError) as error:
-            self.problem = str(error)
+        except Exception as error:  # noqa: BLE001 - a report that cannot be made changes nothing that was judged
+            self.problem = f"the report could not be made: {error}; the record is whole"
 
     def _open(self) -> Record | None:
         if self._record is None and not self.problem:

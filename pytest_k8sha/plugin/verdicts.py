@@ -142,7 +142,9 @@ class Verdicts:
             line = case.item.location[1]
             report.longrepr = (str(case.item.path), (line or 0) + 1, f"Skipped: {data['reason']}")
         elif not case.judged:
-            return
+            if isinstance(error, Inconclusive) and report.when == "setup" and not self.session.options.traceback:
+                # Where in the plugin it was noticed helps nobody.
+                report.longrepr = Body.of(data, data["reason"])  # type: ignore[assignment]
         elif verdict is Verdict.PASSED:
             report.outcome = "passed"
         else:

@@ -83,7 +83,7 @@ class Worker:
 
         cases = [case for case in map(case_of, session.items) if case is not None]
         place = self.session.config.workerinput.get(INPUT)  # type: ignore[attr-defined]
-        if not place or not cases:
+        if not place or not cases or self.session.dry:
             return
         folder = Path(place)
         folder.mkdir(mode=0o700, exist_ok=True)
