@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -54,4 +55,6 @@ def one(out: Path, env: dict[str, str]) -> float:
 
 
 if __name__ == "__main__":
+    # Ended early, it still ends the clusters.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
