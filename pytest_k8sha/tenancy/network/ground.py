@@ -33,10 +33,12 @@ _HARD_TAINTS = {"NoSchedule", "NoExecute"}
 
 @dataclass(frozen=True)
 class Site:
-    """A namespace where probe pods go. ``labels`` are what its pods must carry besides the probe's own."""
+    """A namespace where probe pods go: one on every node, each with ``labels``, or one for each entry of ``each``, with
+    these labels besides, spread over the nodes."""
 
     namespace: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    each: Sequence[Mapping[str, str]] = ()
     services: bool = True
     node_ports: bool = False
 
@@ -116,12 +118,11 @@ def prepare(
     cluster: Cluster,
     sites: Sequence[Site],
     *,
-    per_site: int = 0,
     host_site: str = "",
     nodes: Sequence[Address] | None = None,
 ) -> Ground:
-    """Puts probe pods into each site: one on every node, or ``per_site`` spread over the nodes; waits until all are
-    ready. ``host_site`` is a namespace that may hold pods on the host's network; one goes to each node.
+    """Puts probe pods into each site and waits until all are ready. ``host_site`` is a namespace that may hold pods on
+    the host's network; one goes to each node. ``nodes`` are those to use (default: all that can be used).
 
     Raises `NotEvaluated` with the image's name when it cannot start, and `ApiError` when the cluster refuses a pod.
     """
@@ -137,9 +138,9 @@ def prepare(
     made: dict[str, list[str]] = {}
     doors: dict[str, list[Service]] = {}
     for site in sites:
-        for number in range(per_site or len(where)):
+        for number, own in enumerate(site.each or [{}] * len(where)):
             name = f"{mark}-{number}"
-            labels = {**site.labels, LABEL: mark, f"{LABEL}-pod": str(number)}
+            labels = {**site.labels, **own, LABEL: mark, f"{LABEL}-pod": str(number)}
             pods.create(pod_of(name, labels, where[number % len(where)].node, image), site.namespace)
             made.setdefault(site.namespace, []).append(name)
             if site.services:
