@@ -222,7 +222,8 @@ class _Recovery:
         for name, entries in wanted.items():
             state = self._state_of(name)
             if state is None:
-                self._result.remains.append(f"objects on cluster {name}: nothing is known about this cluster any more")
+                # A context is described in the run's folder; only a kept cluster that `k8sha down` ended is nowhere.
+                self._result.removed.append(f"objects on cluster {name}: the cluster itself is gone")
             elif self._of_run(state):
                 continue  # they end with their cluster
             elif not self._registry.get(state.provider).alive(state):
@@ -242,6 +243,9 @@ class _Recovery:
             found = cluster.client.get("/api/v1/namespaces/kube-system")["metadata"]["uid"]
         except K8shaError as error:
             self._result.remains.append(f"objects on cluster {state.name}: {error}")
+            return
+        if known and found not in known and state.made:
+            self._result.removed.append(f"objects on cluster {state.name}: the cluster itself is gone, and made anew")
             return
         if known and found not in known:
             self._result.remains.append(
