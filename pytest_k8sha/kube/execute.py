@@ -73,6 +73,7 @@ def execute(
         status = socket.read_channel(ERROR_CHANNEL) or b""
     finally:
         socket.close()
+        socket.sock.shutdown()  # a connection that the server closed first is left open by `close`
     return Executed(_code(status, path), out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
 
 

@@ -283,9 +283,16 @@ def _client(place: Path) -> Client:
 
 
 def _ready(client: Client) -> int:
-    """How many nodes are Ready."""
-    conditions = [node["status"].get("conditions") or [] for node in client.get("/api/v1/nodes")["items"]]
-    return sum(any(c["type"] == "Ready" and c["status"] == "True" for c in one) for one in conditions)
+    """How many nodes are Ready and, a moment later, rid of the taint that kept pods away until they were."""
+
+    def is_ready(node: dict[str, Any]) -> bool:
+        conditions = node["status"].get("conditions") or []
+        taints = node["spec"].get("taints") or []
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions) and not any(
+            taint["key"] == "node.kubernetes.io/not-ready" for taint in taints
+        )
+
+    return sum(map(is_ready, client.get("/api/v1/nodes")["items"]))
 
 
 def _cluster(state: ClusterState) -> str:
