@@ -11,7 +11,7 @@ from pytest_k8sha.model import nonce
 from pytest_k8sha.tenancy import pods
 from pytest_k8sha.tenancy.attempts import Attempt, works
 from pytest_k8sha.tenancy.quantity import parse, spell
-from pytest_k8sha.tenancy.sizes import COMPUTE, HUGE, STEP, Bounds, bounds, sized
+from pytest_k8sha.tenancy.sizes import COMPUTE, HUGE, STEP, Bounds, bounds, left, quotas, sized
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,15 +50,18 @@ def judge_containers(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) 
     for tenant in tenants:
         bound = bounds(cluster, tenant.namespace)
         small = {name: bound.small(name) for name in COMPUTE}
+        found = quotas(cluster, tenant.namespace)
         if not works(judge, cluster.client, _rehearse(sized(tenant, small, small), "run a small container")):
             return
         for name in COMPUTE:
             least, most = bound.least.get(name), bound.most.get(name)
             tiny = least - STEP[name] if least else STEP[name]
-            large = most + STEP[name] if most else HUGE[name]
+            # Without a maximum, as much as the quota leaves, so that the quota has nothing to refuse.
+            rest = left(found, f"requests.{name}", f"limits.{name}")
+            large = most + STEP[name] if most else rest or HUGE[name]
             _refused(judge, cluster, tenant, name, "below the minimum", {**small, name: tiny}, {**small, name: tiny})
             _refused(judge, cluster, tenant, name, "above the maximum", {**small, name: large}, {**small, name: large})
-            limit, request = _stretched(bound, name)
+            limit, request = _stretched(bound, name, rest)
             _refused(
                 judge,
                 cluster,
@@ -70,10 +73,10 @@ def judge_containers(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) 
             )
 
 
-def _stretched(bound: Bounds, name: str) -> tuple[Fraction, Fraction]:
+def _stretched(bound: Bounds, name: str, rest: Fraction | None) -> tuple[Fraction, Fraction]:
     """A limit and a request within minimum and maximum whose ratio is over the bound, or as large as can be."""
     request = bound.small(name)
-    limit = bound.most.get(name, HUGE[name])
+    limit = bound.most.get(name) or rest or HUGE[name]
     ratio = bound.ratio.get(name)
     if ratio and request * ratio < limit:
         limit = min(limit, request * (ratio + 1))
@@ -106,6 +109,7 @@ def judge_claims(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) -> N
     for tenant in tenants:
         bound = bounds(cluster, tenant.namespace, "PersistentVolumeClaim")
         least, most = bound.least.get("storage"), bound.most.get("storage")
+        rest = left(quotas(cluster, tenant.namespace), "requests.storage")
         right = least or min(parse("1Gi"), most or parse("1Gi"))
         attempt = Attempt(
             "claim a volume of the right size",
@@ -117,7 +121,7 @@ def judge_claims(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) -> N
             return
         for what, size in {
             "below the minimum": least - 1 if least else Fraction(1),
-            "above the maximum": most + 1 if most else parse("1Pi"),
+            "above the maximum": most + 1 if most else rest or parse("1Pi"),
         }.items():
             with expect_denied(
                 judge,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from pytest_k8sha.tenancy.attempts import Attempt, works
 from pytest_k8sha.tenancy.limits import claim
 from pytest_k8sha.tenancy.quantity import parse
 from pytest_k8sha.tenancy.secrets import owned
+from pytest_k8sha.tenancy.sizes import ALIASES, Quota, quotas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -50,40 +50,6 @@ WARN, FULL = Fraction(80, 100), Fraction(90, 100)
 """Usage from which a quota is reported, and from which it fails: the next rollout will not fit."""
 
 CHECK_LABEL = "k8sha.dev/fill"
-_ALIASES = {"cpu": "requests.cpu", "memory": "requests.memory"}
-
-
-@dataclass(frozen=True)
-class Quota:
-    """One ResourceQuota as it stands. ``classes`` are the priority classes that its scope names."""
-
-    name: str
-    hard: dict[str, Fraction]
-    used: dict[str, Fraction]
-    scoped: bool
-    classes: frozenset[str] = frozenset()
-
-    def left(self, resource: str) -> Fraction:
-        return self.hard[resource] - self.used.get(resource, Fraction(0))
-
-
-def quotas(cluster: Cluster, namespace: str) -> list[Quota]:
-    """The quotas of a namespace. Those whose status was not computed yet count as unused."""
-    found = []
-    for item in cluster.resource("v1", "ResourceQuota").list(namespace):
-        spec, status = item["spec"], item.get("status") or {}
-        expressions = (spec.get("scopeSelector") or {}).get("matchExpressions") or []
-        named = [e for e in expressions if e.get("scopeName") == "PriorityClass" and e.get("operator") == "In"]
-        found.append(
-            Quota(
-                item["metadata"]["name"],
-                {_ALIASES.get(k, k): parse(v) for k, v in (spec.get("hard") or {}).items()},
-                {_ALIASES.get(k, k): parse(v) for k, v in (status.get("used") or {}).items()},
-                scoped=bool(spec.get("scopes") or expressions),
-                classes=frozenset(value for e in named for value in e.get("values") or ()),
-            )
-        )
-    return found
 
 
 def judge_bounded(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) -> None:
@@ -176,7 +142,7 @@ def _by_name(judge: Judge, subject: str, error: RequestError, resource: str, nam
 
 
 def _names(message: str, resource: str) -> bool:
-    short = {full: alias for alias, full in _ALIASES.items()}.get(resource, resource)
+    short = {full: alias for alias, full in ALIASES.items()}.get(resource, resource)
     return resource in message or f" {short}=" in message
 
 

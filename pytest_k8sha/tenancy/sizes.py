@@ -10,7 +10,7 @@ from pytest_k8sha.tenancy import pods
 from pytest_k8sha.tenancy.quantity import parse, spell
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pytest_k8sha.fleet.cluster import Cluster
     from pytest_k8sha.tenancy.tenant import Tenant
@@ -22,6 +22,49 @@ HUGE = {"cpu": Fraction(10**6), "memory": Fraction(2**50)}
 """More than any cluster has."""
 STEP = {"cpu": Fraction(1, 1000), "memory": Fraction(1)}
 """The least by which a size can differ."""
+
+
+ALIASES = {"cpu": "requests.cpu", "memory": "requests.memory"}
+"""A quota may leave the first word out."""
+
+
+@dataclass(frozen=True)
+class Quota:
+    """One ResourceQuota as it stands. ``classes`` are the priority classes that its scope names."""
+
+    name: str
+    hard: dict[str, Fraction]
+    used: dict[str, Fraction]
+    scoped: bool
+    classes: frozenset[str] = frozenset()
+
+    def left(self, resource: str) -> Fraction:
+        return self.hard[resource] - self.used.get(resource, Fraction(0))
+
+
+def quotas(cluster: Cluster, namespace: str) -> list[Quota]:
+    """The quotas of a namespace. Those whose status was not computed yet count as unused."""
+    found = []
+    for item in cluster.resource("v1", "ResourceQuota").list(namespace):
+        spec, status = item["spec"], item.get("status") or {}
+        expressions = (spec.get("scopeSelector") or {}).get("matchExpressions") or []
+        named = [e for e in expressions if e.get("scopeName") == "PriorityClass" and e.get("operator") == "In"]
+        found.append(
+            Quota(
+                item["metadata"]["name"],
+                {ALIASES.get(k, k): parse(v) for k, v in (spec.get("hard") or {}).items()},
+                {ALIASES.get(k, k): parse(v) for k, v in (status.get("used") or {}).items()},
+                scoped=bool(spec.get("scopes") or expressions),
+                classes=frozenset(value for e in named for value in e.get("values") or ()),
+            )
+        )
+    return found
+
+
+def left(found: Iterable[Quota], *resources: str) -> Fraction | None:
+    """The least that the quotas without scopes leave of any of these; None when none of them is bounded."""
+    every = [q.left(resource) for q in found if not q.scoped for resource in resources if resource in q.hard]
+    return min(every, default=None)
 
 
 @dataclass
