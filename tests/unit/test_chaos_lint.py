@@ -136,7 +136,7 @@ def test_strict_makes_warnings_errors() -> None:
 
 
 def test_exit_code_2_comes_before_1(tmp_path: Path) -> None:
-    """A file that does not exist, one that is no text and an empty folder cannot be read; the others are still judged."""
+    """A missing file, one that is no text and an empty folder cannot be read; the others are still judged."""
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "empty").mkdir()
     wrong = Path(__file__).parent / "data" / "chaos" / "unknown-field.yaml"

@@ -35,6 +35,7 @@ TYPE = Rule(
     "A value of the wrong type",
     "The API server refuses the object.",
     "write a value of the type that the field has",
+    fix="puts a single word in a list where a list of texts is needed",
 )
 CHOICE = Rule(
     "CHL-013",
@@ -58,7 +59,7 @@ QUOTE = Rule(
     "Percentages, counts and codes are texts in Chaos Mesh. Without quotes YAML reads a number, and the API server "
     "refuses the object.",
     "put the value in quotes",
-    fix="puts the number in quotes",
+    fix="puts the number in quotes, where it needs no unit",
 )
 UNQUOTE = Rule(
     "CHL-016",
@@ -84,6 +85,10 @@ EMPTY = Rule(
 )
 
 _SAFE_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?\Z")
+_UNITS = dict.fromkeys(("duration", "deadline", "timeOffset"), "s") | {"rate": "mbps", "size": "MB"}
+_UNITS |= dict.fromkeys(("latency", "jitter", "delay"), "ms")
+"""Texts that need a unit: quotes alone would only make another mistake of a number there."""
+
 _NAMES = {"text": "a text", "int": "a whole number", "number": "a number", "bool": "true or false"}
 _NAMES |= {"list": "a list", "map": "a mapping", "object": "a mapping", "bytes": "a text in base64"}
 _NAMES |= {"int-or-text": "a whole number or a text"}
@@ -175,8 +180,10 @@ def _scalar(report: Report, node: Node, shape: Shape) -> None:
         if isinstance(value, str):
             _text(report, node, value, shape)
         elif is_bool or is_number:
-            edits = _quoted(node) if _SAFE_NUMBER.match(node.raw) else ()
-            report.add(QUOTE, node, f"a text is needed, not {said(node)}", edits=edits, remedy=f'write "{node.raw}"')
+            unit = _UNITS.get(node.name, "") if is_number else ""
+            edits = _quoted(node) if _SAFE_NUMBER.match(node.raw) and not unit else ()
+            remedy = f'write "{node.raw}{unit}", or another unit' if unit else f'write "{node.raw}"'
+            report.add(QUOTE, node, f"a text is needed, not {said(node)}", edits=edits, remedy=remedy)
         else:
             report.add(TYPE, node, f"a text is needed, not {said(node)}")
         return
@@ -241,7 +248,7 @@ def _bare(node: Node) -> tuple[Edit, ...]:
 
 
 def _as_list(node: Node) -> tuple[Edit, ...]:
-    """``x`` → ``[x]`` for a text on one line."""
-    if not isinstance(node.value, str) or not _on_one_line(node):
+    """``x`` → ``[x]`` for one word on one line; several words may be several members."""
+    if not isinstance(node.value, str) or not _on_one_line(node) or set(node.value) & set(", ;"):
         return ()
     return (Edit((node.line, node.column), (node.line, node.column), "["), Edit(node.end, node.end, "]"))
