@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pytest_k8sha import _clock
 from pytest_k8sha.errors import NotEvaluated
 from pytest_k8sha.fleet.cluster import Cluster
 from pytest_k8sha.model import nonce
@@ -46,7 +47,12 @@ def test_an_image_of_the_engine_is_copied(
 
 
 def test_an_image_that_is_nowhere(kind_cluster: Cluster, provider: KindProvider) -> None:
-    """It makes a check *not evaluated*, and the reason names the image."""
+    """It makes a check *not evaluated*, and the reason names the image; the next check is told the same at once."""
     name = f"localhost:9/k8sha-test/{nonce('absent')}:1"
-    with pytest.raises(NotEvaluated, match=name):
+    with pytest.raises(NotEvaluated, match=name) as first:
         provider.ensure_image(kind_cluster.state, name)
+    at_once = _clock.Deadline(0.5)
+    with pytest.raises(NotEvaluated, match=name) as second:
+        provider.ensure_image(kind_cluster.state, name)
+    assert not at_once.passed
+    assert str(first.value) == str(second.value)

@@ -29,15 +29,12 @@ WINDOW = "TEN-NET-009"
 GOOD = bundled("fixtures", "tenants", "good")
 
 
-def judged(
-    cluster: Cluster, checks: list[str], template: Callable[[str], Path], change: Callable[[], object]
-) -> dict[str, Judge]:
+def judged(cluster: Cluster, checks: list[str], template: Callable[[str], Path]) -> dict[str, Judge]:
     """What the checks say of a fresh tenant, made from what ``template`` gives for its neighbour's name, and of that
-    neighbour, made well. ``change`` is done to the cluster when both are there."""
+    neighbour, made well."""
     neighbour = establish(cluster, TenantOrder(name=nonce("n"), template=GOOD))
     tenant = establish(cluster, TenantOrder(name=nonce("t"), template=template(neighbour.name)))
     try:
-        change()
         found = survey(cluster, [tenant, neighbour])
         judges = {check: Judge(rule=check) for check in checks}
         try:
@@ -56,15 +53,17 @@ def told(judge: Judge) -> str:
 
 
 @contextmanager
-def enforcing(cluster: Cluster, wanted: object) -> Iterator[str]:
-    """The rig's network agents stop enforcing, on every node or on the last one; yields that node's name."""
+def enforcing(cluster: Cluster, wanted: str | None) -> Iterator[str]:
+    """The rig's network agents enforce nowhere, or everywhere but on the last node; yields that node's name."""
     names = sorted(n["metadata"]["name"] for n in cluster.resource("v1", "Node").list())
-    chosen = {None: [], False: names, "all but one node": names[-1:]}[wanted]  # type: ignore[index]
-    for name in chosen:
-        _label(cluster, name, "false")
-    yield names[-1]
-    for name in chosen:
-        _label(cluster, name, None)
+    chosen = {None: [], "nowhere": names, "all but one node": names[-1:]}[wanted]
+    try:
+        for name in chosen:
+            _label(cluster, name, "false")
+        yield names[-1]
+    finally:
+        for name in chosen:
+            _label(cluster, name, None)
 
 
 def _label(cluster: Cluster, node: str, value: str | None) -> None:
@@ -73,7 +72,7 @@ def _label(cluster: Cluster, node: str, value: str | None) -> None:
 
 def test_good_tenants_pass(kind_cluster: Cluster) -> None:
     """Every check of the network passes on two good tenants, with the pods of both on both nodes."""
-    judges = judged(kind_cluster, [*CHECKS, WINDOW], lambda _: GOOD, lambda: None)
+    judges = judged(kind_cluster, [*CHECKS, WINDOW], lambda _: GOOD)
     verdicts = {check: (judge.conclude()[0], told(judge)) for check, judge in judges.items()}
     wrong = {check: text for check, (verdict, text) in verdicts.items() if verdict is not Verdict.PASSED}
     assert wrong == {}, "\n\n".join(f"{check}:\n{text}" for check, text in wrong.items())
@@ -91,7 +90,7 @@ def test_the_mutant_fails_its_checks(name: str, kind_cluster: Cluster, images: I
     if enforce is not None and not images.rigged:
         pytest.skip("needs a network whose agents can be told not to enforce, as the rig's")
     with enforcing(kind_cluster, enforce) as node:
-        judges = judged(kind_cluster, mutant.checks, lambda other: _template(mutant, tmp_path, other), lambda: None)
+        judges = judged(kind_cluster, mutant.checks, lambda other: _template(mutant, tmp_path, other))
     survived = {c: j.conclude() for c, j in judges.items() if j.conclude()[0] is not Verdict.FAILED}
     assert survived == {}, "\n".join(told(judges[check]) for check in survived)
     text = "\n".join(map(told, judges.values()))

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha import _clock, _process, _wait
-from pytest_k8sha.errors import EnvironmentFailure, K8shaError, ProgramFailed, StartFailed, UsageError, WaitTimeout
+from pytest_k8sha.errors import (
+    EnvironmentFailure,
+    K8shaError,
+    NotEvaluated,
+    ProgramFailed,
+    StartFailed,
+    UsageError,
+    WaitTimeout,
+)
 from pytest_k8sha.model import Impact
 from pytest_k8sha.providers.base import STATE_FILE, ClusterState
 from pytest_k8sha.providers.kind import command
@@ -50,6 +58,10 @@ class KindProvider:
 
     name = "kind"
     options: type[BaseModel] = KindOptions
+
+    def __init__(self) -> None:
+        self._not_to_be_had: dict[tuple[str, str], str] = {}
+        """Why an image is not on a cluster: a pull that failed is not tried again for every check of a run."""
 
     def create(self, request: Request) -> ClusterState:
         """Makes a cluster and returns when all its nodes are Ready and pods can be made; with ``kind:NAME`` takes the
@@ -138,7 +150,15 @@ class KindProvider:
         Raises `NotEvaluated` with the image's name when it cannot be had.
         """
         options = KindOptions.model_validate(state.options)
-        return Images(Kind(_engine(state)), _cluster(state)).ensure(image or options.probe_image, pull=options.pull)
+        name = image or options.probe_image
+        known = self._not_to_be_had.get((_cluster(state), name))
+        if known:
+            raise NotEvaluated(known)
+        try:
+            return Images(Kind(_engine(state)), _cluster(state)).ensure(name, pull=options.pull)
+        except NotEvaluated as error:
+            self._not_to_be_had[_cluster(state), name] = str(error)
+            raise
 
     # --- a cluster that is there ---------------------------------------------------------------------------------
 
