@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_k8sha.tenancy.network.admin import AdminPolicy
 from pytest_k8sha.tenancy.network.admin import evaluate as with_admin
-from pytest_k8sha.tenancy.network.places import Address, Service, ServicePort
+from pytest_k8sha.tenancy.network.places import Address, Pod, Service, ServicePort
 from pytest_k8sha.tenancy.network.table import (
     EVERY_ROUTE,
     Expected,
@@ -17,7 +17,7 @@ from pytest_k8sha.tenancy.network.table import (
     expect,
     suspects,
 )
-from tests.unit.network_worlds import CACHE, DENY, NODE1, NODE2, OTHER, OUTSIDE, WEB, policy
+from tests.unit.network_worlds import CACHE, DENY, NODE1, NODE2, OTHER, OUTSIDE, SYSTEM, WEB, policy
 
 NODES = (NODE1, NODE2)
 SERVICE = Service("web", "acme", "10.96.0.9", (ServicePort(80, 8080, node_port=30080),), {"app": "web"})
@@ -106,6 +106,22 @@ def test_the_node_that_does_not_enforce_is_named() -> None:
     table = Table(promises, seen, {c: Seen(Outcome.OPEN) for c in ways})
     assert suspects(table) == ["n1"]
     assert suspects(Table(promises, {c: Seen(Outcome.BLOCKED) for c in ways})) == []
+
+
+def test_a_neighbours_node_is_no_excuse() -> None:
+    """Where both ends owe a block, the one that works keeps it; that speaks for neither, and the other is named."""
+    far = Pod("far", OTHER.namespace, "10.244.2.6", {"app": "web"}, "n2")
+    outside = Pod("out", SYSTEM, "10.244.2.9", {}, "n2")
+    listeners = [Listener(p, (("TCP", 8080),)) for p in (WEB, far, outside)]
+    ways = [c for c in cells([WEB, OTHER], listeners) if not c.source.same(c.target)]
+    both = [policy(podSelector={}, policyTypes=["Ingress", "Egress"])]
+    both.append(policy("globex", podSelector={}, policyTypes=["Ingress"]))
+    promises = {c: expect(both, [], c, NODES) for c in ways}
+    # n1 drops nothing: what n2 owes as well stays closed all the same.
+    seen = {c: Seen(Outcome.BLOCKED if c.target.name == "far" else Outcome.OPEN) for c in ways}
+    table = Table(promises, seen, {c: Seen(Outcome.OPEN) for c in ways})
+    assert len(table.differences) == 2
+    assert suspects(table) == ["n1"]
 
 
 def _admin(kind: str, name: str, **spec: object) -> AdminPolicy:

@@ -14,7 +14,7 @@ from pytest_k8sha.errors import ApiError
 from pytest_k8sha.kube import manifests
 from pytest_k8sha.tenancy.network import policy as written
 from pytest_k8sha.tenancy.network.ground import Ground, Site, address_of, prepare
-from pytest_k8sha.tenancy.network.settle import settle
+from pytest_k8sha.tenancy.network.settle import patience_after, settle
 from pytest_k8sha.tenancy.network.survey import POD_PORTS, Rules
 from pytest_k8sha.tenancy.network.table import Listener, cells
 
@@ -61,7 +61,8 @@ class Field:
             for one in objects:
                 policies.create(one, one["metadata"]["namespace"])
             promises = Rules.of(self.cluster).promises(self.ways, self.nodes)
-            return settle(self.ground.eyes(), promises, lifted=self.lifted, since=_clock.now())
+            patience, since = patience_after(self.lifted), _clock.now()
+            return settle(self.ground.eyes(), promises, lifted=self.lifted, since=since, patience=patience)
         finally:
             for one in objects:
                 try:

@@ -94,7 +94,9 @@ def pods(survey: Survey, fits: Callable[[str, str], bool], *, routes: Iterable[R
 
 
 def steady(judge: Judge, survey: Survey) -> None:
-    """An unsteady network leaves everything open."""
+    """An unsteady network leaves everything open; with one node, there is nothing to say about ways between nodes."""
+    if len(survey.ground.nodes) == 1:
+        judge.skip("ways to another node", f"pods can run on {survey.ground.nodes[0].node} alone")
     if not survey.settled.stable:
         spent, rounds = survey.settled.spent, survey.settled.rounds
         judge.unsure("the network", f"no two looks in a row showed the same, in {rounds} looks over {spent:.0f} s")

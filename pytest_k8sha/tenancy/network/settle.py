@@ -90,6 +90,13 @@ def settle(
             return Settled(table, equal >= agreeing, len(times), max(lo, 0.0), hi, deadline.spent, times)
 
 
+def patience_after(seen: Mapping[Cell, Seen]) -> float:
+    """Seconds to wait for an answer on a network whose open ways were ``seen``: thrice the slowest answer, within
+    `PATIENCE` and four times that. (The agent itself gives up after five.)"""
+    slowest = max((one.latency or 0.0 for one in seen.values()), default=0.0)
+    return min(max(PATIENCE, 3 * slowest), 4 * PATIENCE)
+
+
 @dataclass(frozen=True)
 class Enforced:
     """Seconds from the moment a change was accepted until the network followed: after ``lo``, by ``hi``.

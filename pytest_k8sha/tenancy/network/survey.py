@@ -14,7 +14,7 @@ from pytest_k8sha.tenancy.network.admin import API_VERSION as ADMIN_VERSION
 from pytest_k8sha.tenancy.network.admin import KINDS, AdminPolicy
 from pytest_k8sha.tenancy.network.ground import HOST_PORT, LABEL, PORTS, Ground, Site, address_of, prepare
 from pytest_k8sha.tenancy.network.places import TCP, UDP, Address, Namespace, Pod, Service
-from pytest_k8sha.tenancy.network.settle import Settled, settle
+from pytest_k8sha.tenancy.network.settle import Settled, patience_after, settle
 from pytest_k8sha.tenancy.network.table import Ask, Cell, Listener, Promise, Route, Table, cells, expect
 
 if TYPE_CHECKING:
@@ -115,7 +115,9 @@ def survey(cluster: Cluster, tenants: Sequence[Tenant]) -> Survey:
     )
     since = unlift(cluster, owner)
     rules = Rules.of(cluster)
-    found = settle(eyes, rules.promises(ways, nodes), lifted=opened.table.seen, since=since)
+    before = opened.table.seen
+    patience = patience_after(before)
+    found = settle(eyes, rules.promises(ways, nodes), lifted=before, since=since, patience=patience)
     return Survey(ground, rules, owner, outside, nodes, opened, found)
 
 

@@ -306,14 +306,15 @@ class Table:
         """For each node how the cells that its enforcement decides came out, so that one that fails can be named.
 
         A block is owed by the node of the source when the egress side denies, by that of the target when ingress does.
+        One that was kept speaks for a node only where no other owed it; one that was broken speaks against each.
         """
         found: dict[str, Counter[str]] = {}
         for cell in self:
             if self.promises[cell].expected is not Expected.BLOCKED or self.agrees(cell) is None:
                 continue
-            word = "enforced" if self.agrees(cell) else "not enforced"
-            for node in owing(cell, self.promises[cell]):
-                found.setdefault(node, Counter())[word] += 1
+            kept, owed = self.agrees(cell), owing(cell, self.promises[cell])
+            for node in owed if not kept or len(owed) == 1 else ():
+                found.setdefault(node, Counter())["enforced" if kept else "not enforced"] += 1
         return found
 
 
@@ -329,10 +330,7 @@ def owing(cell: Cell, promise: Promise) -> set[str]:
 
 
 def suspects(table: Table) -> list[str]:
-    """The nodes that explain every broken block: each broken one involves one of them, and they enforced nothing.
-
-    Where source and target both owe a block, either alone would have kept it; so both have failed.
-    """
+    """The nodes that enforce nothing: every block that they alone owed was broken."""
     counts = table.nodes()
     return sorted(node for node, count in counts.items() if count["not enforced"] and not count["enforced"])
 
