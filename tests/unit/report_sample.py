@@ -140,7 +140,9 @@ def result(check: tuple[str, str, str, str], cluster: str, n: int) -> dict[str, 
         verdict, reason, passed = "not evaluated", LEFT_OUT[id_], 0
     elif (id_, cluster) in OPEN:
         verdict, reason, passed = "inconclusive", OPEN[id_, cluster], 0
-        findings = [{"subject": "positive control", "verdict": "inconclusive", "seen": reason, "rule": "", "remedy": ""}]
+        findings = [
+            {"subject": "positive control", "verdict": "inconclusive", "seen": reason, "rule": "", "remedy": ""}
+        ]
     elif cluster == "west" and id_ in BROKEN:
         verdict = "failed"
         for item in BROKEN[id_]:
@@ -186,7 +188,14 @@ def cluster(name: str, **facts: Any) -> dict[str, Any]:
 def write(path: Path, *, ended: bool = True) -> Record:
     """Writes the sample; without its end it looks like a crash."""
     with Record(path) as record:
-        argv = ["k8sha", "run", "--k8sha-cluster", "east=local,members=3,nodes=9,zones=3", "--k8sha-cluster", "west=local"]
+        argv = [
+            "k8sha",
+            "run",
+            "--k8sha-cluster",
+            "east=local,members=3,nodes=9,zones=3",
+            "--k8sha-cluster",
+            "west=local",
+        ]
         record.append(
             "run.start",
             {
