@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
-from math import ceil
+from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha._wait import eventually
@@ -18,7 +18,7 @@ from pytest_k8sha.tenancy.attempts import Attempt, works
 from pytest_k8sha.tenancy.limits import claim
 from pytest_k8sha.tenancy.quantity import parse
 from pytest_k8sha.tenancy.secrets import owned
-from pytest_k8sha.tenancy.sizes import ALIASES, Quota, quotas
+from pytest_k8sha.tenancy.sizes import ALIASES, Quota, left, quotas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -88,24 +88,33 @@ def judge_compute(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) -> 
             for name in sizes.COMPUTE:
                 resource = f"{part}.{name}"
                 bounding = [q for q in found if resource in q.hard and not q.scoped]
-                left = min((q.left(resource) for q in bounding), default=None)
-                pod = over(tenant, bound, part, name, left)
+                rest = left(found, resource)
+                pod = over(tenant, bound, part, name, rest, left(found, f"requests.{name}"))
                 _refused(judge, cluster, tenant, resource, pod, [q.name for q in bounding])
 
 
-def over(tenant: Tenant, bound: sizes.Bounds, part: str, name: str, left: Fraction | None) -> dict[str, Any]:
-    """A pod that asks for more than ``left``, of containers that the limit range lets through; for no bound at all,
-    for as much as can be asked for. The other part stays as small as the ratio allows."""
+def over(
+    tenant: Tenant,
+    bound: sizes.Bounds,
+    part: str,
+    name: str,
+    rest: Fraction | None,
+    requestable: Fraction | None = None,
+) -> dict[str, Any]:
+    """A pod that asks for more than ``rest``, of containers that the limit range lets through; where nothing bounds
+    it, for as much as can be asked for. When it is about limits, the requests stay as small as the ratio allows, and
+    where nothing bounds the limits, in all within what is ``requestable``."""
     most = bound.most.get(name)
-    enough = (left + sizes.STEP[name]) if left is not None else None
-    each = most or (enough if enough is not None else sizes.HUGE[name])
-    each = max(each, bound.small(name))
+    enough = (rest + sizes.STEP[name]) if rest is not None else None
+    each = max(most or (enough if enough is not None else sizes.HUGE[name]), bound.small(name))
     copies = min(COPIES, max(1, ceil(enough / each))) if enough is not None else (COPIES if most else 1)
     small = {resource: bound.small(resource) for resource in sizes.COMPUTE}
     limits, requests = {**small, name: each}, {**small, name: each}
     if part == "limits":
         ratio = bound.ratio.get(name)
         requests[name] = max(bound.small(name), Fraction(ceil(each / ratio * 1000), 1000)) if ratio else small[name]
+        if rest is None and requestable is not None:
+            copies = max(1, min(copies, floor(requestable / requests[name])))
     return sizes.sized(tenant, limits, requests, copies=copies)
 
 
