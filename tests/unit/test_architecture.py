@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,7 @@ def room(path: Path) -> str:
     return first.removesuffix(".py")
 
 
+@cache
 def imports(path: Path) -> list[tuple[str, int, bool]]:
     """Every imported module of a file with its line, and whether it is for type checking only."""
     found: list[tuple[str, int, bool]] = []
