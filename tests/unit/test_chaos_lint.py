@@ -218,3 +218,39 @@ def test_every_kind_has_a_shape() -> None:
     kinds = "PodChaos NetworkChaos IOChaos StressChaos TimeChaos DNSChaos HTTPChaos KernelChaos BlockChaos JVMChaos"
     assert set(bundle.kinds) == {*kinds.split(), "Schedule", "Workflow", "StatusCheck"}
     assert {"PhysicalMachineChaos", "AWSChaos", "AzureChaos", "GCPChaos"} <= bundle.unchecked
+
+
+def test_a_comment_allows_one_rule_on_one_line() -> None:
+    """The finding goes to `allowed`; another rule, another line or a file that cannot be read is not allowed by it."""
+    path = Path(__file__).parent / "data" / "chaos" / "partition-from-everybody.yaml"
+    for comment, allowed in (("CHL-406", 1), ("CHL-301, CHL-406", 1), ("CHL-405", 0)):
+        linter = Linter()
+        text = path.read_text().replace("# CHL-406", f"# k8sha: allow {comment}")
+        assert len(linter.text(text, "x.yaml")) == 1 - allowed
+        assert len(linter.result.allowed) == allowed
+    above = path.read_text().replace("  action:", "  # on purpose; k8sha: allow\n  # k8sha: allow CHL-406\n  action:")
+    assert Linter().text(above, "x.yaml") == []
+    assert Linter().text("# k8sha: allow CHL-001\n{", "x.yaml")
+
+
+def test_a_manifest_that_is_no_file_is_judged() -> None:
+    """As a library: a mapping is linted, and the field says where the mistake is."""
+    manifest = {"apiVersion": "chaos-mesh.org/v1alpha1", "kind": "PodChaos", "metadata": {"name": "x"}, "spec": {}}
+    assert {f.message for f in Linter().manifest(manifest)} >= {"'action' is missing", "'mode' is missing"}
+
+
+def test_a_kind_without_rules_inside_a_schedule_is_said() -> None:
+    """What is not checked is never silently clean, wherever it stands."""
+    text = (
+        "apiVersion: chaos-mesh.org/v1alpha1\nkind: Schedule\nmetadata: {name: x}\nspec:\n  schedule: '@hourly'\n"
+        "  type: GCPChaos\n  concurrencyPolicy: Forbid\n  gcpChaos: {action: node-stop}\n"
+    )
+    assert [(f.line, f.rule.id) for f in Linter().text(text, "x.yaml")] == [(8, "CHL-007")]
+
+
+def test_files_may_be_alternatives(tmp_path: Path) -> None:
+    """One name in two files is a warning; in one file it is an error."""
+    text = (Path(__file__).parent / "data" / "chaos" / "same-twice.yaml").read_text().split("---\n")[1]
+    (tmp_path / "a.yaml").write_text(text)
+    (tmp_path / "b.yaml").write_text(text)
+    assert [(f.rule.id, f.severity) for f in lint([tmp_path]).findings] == [("CHL-020", "warning")]

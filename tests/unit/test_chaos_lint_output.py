@@ -96,6 +96,15 @@ SARIF_SCHEMA: dict[str, Any] = {
             "additionalProperties": False,
             "properties": {
                 "ruleId": {"type": "string"},
+                "suppressions": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["kind"],
+                        "additionalProperties": False,
+                        "properties": {"kind": {"enum": ["inSource", "external"]}},
+                    },
+                },
                 "ruleIndex": {"type": "integer", "minimum": -1},
                 "level": {"$ref": "#/$defs/level"},
                 "message": {"$ref": "#/$defs/message"},
@@ -154,9 +163,13 @@ def test_sarif_has_the_structure_of_2_1_0(tmp_path: Path) -> None:
 
     odd = tmp_path / "with space.yaml"
     odd.write_text("kind: [\n")
-    log = sarif(lint([DATA, odd, tmp_path / "none.yaml"]))
+    allowed = tmp_path / "allowed.yaml"
+    text = (DATA / "partition-from-everybody.yaml").read_text()
+    allowed.write_text(text.replace("# CHL", "# k8sha: allow CHL").replace("name: x", "name: other"))
+    log = sarif(lint([DATA, odd, allowed, tmp_path / "none.yaml"]))
     jsonschema.Draft202012Validator(SARIF_SCHEMA).validate(log)
     (run,) = log["runs"]
+    assert [r["ruleId"] for r in run["results"] if "suppressions" in r] == ["CHL-406"]
     rules = run["tool"]["driver"]["rules"]
     assert len(run["results"]) > 170
     for result in run["results"]:

@@ -321,3 +321,54 @@ def test_without_libyaml_the_places_are_the_same(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delattr(yaml, "CBaseLoader")
     assert [str(f) for f in Linter().text(text, "x.yaml")] == fast
     assert re.search(r":3:18: .*CHL-004", "\n".join(fast))
+
+
+ODD = (None, True, 0, -1, "", "x", [], ["x"], [None], [[]], [{}], {}, {"a": "b"}, {"a": None})
+
+
+def whole(shape: Any, depth: int = 0) -> Any:
+    """A value of the right type for every field of a shape."""
+    if shape.type in {"object", "map"}:
+        if shape.type == "map":
+            return {"app": whole(shape.items, depth + 1)}
+        return {name: whole(below, depth + 1) for name, below in shape.fields.items()} if depth < 7 else {}
+    if shape.type == "list":
+        return [whole(shape.items, depth + 1)]
+    return {"int": 1, "bool": True, "bytes": "eA==", "any": {}}.get(shape.type, (shape.allowed or ("10s",))[0])
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Every mapping or list in a value with each of its keys."""
+    keys: Any = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    found = [(value, key) for key in keys]
+    return found + [place for key in keys for place in places(value[key])]
+
+
+@pytest.mark.parametrize("kind", sorted(bundled().kinds))
+def test_no_field_of_any_kind_crashes_the_linter(kind: str) -> None:
+    """Each field of an object with every field set, replaced by each odd value in turn: a finding or none."""
+    spec = whole(bundled().kinds[kind])
+    if kind in {"Schedule", "Workflow"}:  # each with one experiment, which is walked into
+        holder = spec["templates"][0] if kind == "Workflow" else spec
+        holder["templateType" if kind == "Workflow" else "type"] = "NetworkChaos"
+        for name in [n for n in holder if n.endswith("Chaos") and n != "networkChaos"]:
+            del holder[name]
+        holder.pop("workflow", None)
+        if kind == "Workflow":
+            holder["schedule"] = {"schedule": "@hourly", "type": "PodChaos", "podChaos": {"action": "pod-kill"}}
+    spec |= {"scheduler": {"cron": "@hourly"}, "containerName": "a", "scope": "all", "flags": {}, "layer": "fs"}
+    meta = {
+        "name": "x",
+        "namespace": "shop",
+        "labels": {"a": "b"},
+        "annotations": {"experiment.pingcap.com/pause": "true"},
+    }
+    data = {"apiVersion": "chaos-mesh.org/v1alpha1", "kind": kind, "metadata": meta, "spec": spec}
+    linter = Linter()
+    for holder, key in places(data):
+        kept = holder[key]
+        for odd in ODD:
+            holder[key] = odd
+            linter.text(json.dumps(data), "x.json")
+        holder[key] = kept
+    assert linter.result.findings

@@ -39,6 +39,8 @@ This page is made from the code by `k8sha chaos rules --markdown`.
 - `--json` and `--sarif` (SARIF 2.1.0) print the findings for programs.
 - `--fix` writes the remedies that need no decision. It keeps comments and does nothing to anchors, flow style or JSON
   that it would have to move. Rules that it knows are marked.
+- A comment `# k8sha: allow CHL-406` on the line of a finding, or alone on the line above, allows that rule there. The
+  sum and `--json` say how many findings were allowed.
 - `--schemas DIR` takes the structure from CRDs, such as those of
   `kubectl get crd -l app.kubernetes.io/part-of=chaos-mesh -o yaml`, instead of the bundled fields.
 """

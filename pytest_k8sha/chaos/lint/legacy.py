@@ -214,7 +214,7 @@ def _jvm(subject: Subject) -> None:
             report.explain(node)
             report.add(JVM, node, "2.x has no such field and drops it", key=True)
     action = spec.get("action")
-    if action is not None and action.value in JVM_ACTIONS:
+    if action is not None and isinstance(action.value, str) and action.value in JVM_ACTIONS:
         report.explain(action)
         report.add(JVM, action, f"{action.value!r} is an action of 1.x", remedy=f"write {JVM_ACTIONS[action.value]}")
 

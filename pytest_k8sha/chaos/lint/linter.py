@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha.chaos.lint import objects, structure, tree
 from pytest_k8sha.chaos.lint.finding import Finding, Report
 from pytest_k8sha.chaos.lint.shapes import Bundle, bundled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 BREAKS = "\n", "\r", "\x85", "\u2028", "\u2029"
 """Where YAML ends a line."""
 
+_ALLOW = re.compile(r"# k8sha: allow ((?:CHL-[0-9]{3}[, ]*)+)")
+
 
 @dataclass(slots=True)
 class Result:
-    """What was found in some files. ``objects``: how many objects of Chaos Mesh were looked at."""
+    """What was found in some files.
+
+    ``objects``: how many objects of Chaos Mesh were looked at. ``allowed``: findings that the files allow by a comment
+    ``# k8sha: allow CHL-…`` on their line or on the line above; they count for nothing.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     files: int = 0
     objects: int = 0
+    allowed: list[Finding] = field(default_factory=list)
 
     def count(self, severity: str) -> int:
         """How many findings have this severity."""
@@ -82,11 +91,16 @@ class Linter:
                     self._collisions(report, root, identity)
         if not seen and not report.findings:
             report.add(objects.NOTHING, None, "no object of chaos-mesh.org is in it")
-        found = self._ordered(report.findings)
+        found, allowed = _allowed(self._ordered(report.findings), lines)
+        self.result.allowed += allowed
         self.result.findings += found
         self.result.files += 1
         self.result.objects += seen
         return found
+
+    def manifest(self, manifest: Mapping[str, Any], path: str = "manifest") -> list[Finding]:
+        """Lints an object that is not in a file; the places mean nothing then, ``field`` says where."""
+        return self.text(json.dumps(manifest, default=str), path)
 
     def _unreadable(self, path: str, message: str) -> None:
         rule = objects.UNREADABLE
@@ -100,7 +114,10 @@ class Linter:
             return
         place = f"{report.path}:{node.place[0]}"
         if identity in self._seen:
-            report.add(objects.SAME, node, f"{kind} {namespace or 'default'}/{name} is also in {self._seen[identity]}")
+            # Files may be alternatives, of which one is sent at a time; the documents of one file are not.
+            elsewhere = not self._seen[identity].startswith(f"{report.path}:")
+            said = f"{kind} {namespace or 'default'}/{name} is also in {self._seen[identity]}"
+            report.add(objects.SAME, node, said, severity="warning" if elsewhere else None)
         self._seen.setdefault(identity, place)
         if kind == "DNSChaos":
             other = self._dns.setdefault(name, (namespace, place))
@@ -115,6 +132,22 @@ class Linter:
             kept = [replace(f, severity="error") if f.severity == "warning" else f for f in kept]
         unique = {(f.line, f.column, f.rule.id, f.message): f for f in kept}
         return sorted(unique.values(), key=lambda f: (f.line, f.column, f.rule.id))
+
+
+def _allowed(findings: list[Finding], lines: list[str]) -> tuple[list[Finding], list[Finding]]:
+    """The findings that stay, and those that a comment allows. What cannot be read is never allowed."""
+    kept: list[Finding] = []
+    allowed: list[Finding] = []
+    for finding in findings:
+        near = lines[max(finding.line - 2, 0) : finding.line] if finding.line else []
+        # The line above counts only when it holds nothing else, or it would allow two findings at once.
+        said = [
+            line for line in near[-1:] + [above for above in near[:-1] if above.lstrip().startswith("#")] if "#" in line
+        ]
+        ids = {id_ for line in said if (found := _ALLOW.search(line)) for id_ in re.findall(r"CHL-[0-9]{3}", found[1])}
+        is_allowed = finding.rule.id in ids and finding.rule is not objects.UNREADABLE
+        (allowed if is_allowed else kept).append(finding)
+    return kept, allowed
 
 
 def lint(paths: Iterable[Path], bundle: Bundle | None = None, *, strict: bool = False) -> Result:

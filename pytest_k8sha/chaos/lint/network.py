@@ -59,7 +59,7 @@ ALONE = Rule(
     "warning",
     "A partition from everybody",
     "Without target and externalTargets a partition drops all traffic of the pods, probes and DNS included.",
-    "write target, or say in a comment that all traffic is meant and allow this rule",
+    "write target, or allow this rule in a comment when all traffic is meant",
 )
 BAD_RATE = Rule(
     "CHL-407",
@@ -161,7 +161,7 @@ def _targets(subject: Subject) -> None:
     report, spec = subject.report, subject.spec
     direction, target, external = spec.get("direction"), spec.get("target"), spec.get("externalTargets")
     other_than_partition = subject.action != "partition"
-    if direction is not None and direction.value in {"from", "both"} and other_than_partition:
+    if direction is not None and direction.value in ("from", "both") and other_than_partition:
         if target is None:
             report.add(DIRECTION, direction, f"direction {direction.value} needs target")
         if external is not None:

@@ -252,10 +252,13 @@ def _held(subject: Subject) -> list[Subject]:
     def inside(kind: str, spec: Node, host: Any) -> Subject:
         return Subject(kind, spec, subject.root, report, bundle, subject.namespace, host, subject.shared)
 
+    held: list[tuple[str, Node]] = []
     if subject.kind == "Schedule":
         found = orchestration.schedule(subject, hosted=subject.host == "Workflow")
-        return [inside(*found, "Schedule")] if found is not None and found[0] in bundle.kinds else []
+        held = [found] if found is not None else []
     if subject.kind == "Workflow":
         held = orchestration.workflow(subject)
-        return [inside(kind, spec, "Workflow") for kind, spec in held if kind in bundle.kinds]
-    return []
+    for kind, spec in held:
+        if kind not in bundle.kinds:
+            report.add(UNCHECKED, spec, f"{kind} is known and its fields are not checked", key=True)
+    return [inside(kind, spec, subject.kind) for kind, spec in held if kind in bundle.kinds]

@@ -234,8 +234,8 @@ def workflow(subject: Subject) -> list[tuple[str, Node]]:
             )
     for template in templates:
         held += _template(subject, template)
-    if entry is not None and entry.value in names:
-        _reach(subject, str(entry.value), names, references)
+    if entry is not None and isinstance(entry.value, str) and entry.value in names:
+        _reach(subject, entry.value, names, references)
     return held
 
 

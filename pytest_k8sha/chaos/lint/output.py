@@ -29,7 +29,8 @@ def text(result: Result, fixed: Sequence[Finding] = ()) -> Iterator[str]:
         f"{result.count(s)} {s}{'' if result.count(s) == 1 else 's'}" for s in ("error", "warning", "note")
     )
     files = f"{result.files} file{'' if result.files == 1 else 's'}"
-    yield f"{counts} in {result.objects} object{'' if result.objects == 1 else 's'} of Chaos Mesh in {files}"
+    allowed = f", {len(result.allowed)} allowed by comments" if result.allowed else ""
+    yield f"{counts}{allowed} in {result.objects} object{'' if result.objects == 1 else 's'} of Chaos Mesh in {files}"
 
 
 def as_dict(result: Result, fixed: Sequence[Finding] = ()) -> dict[str, Any]:
@@ -41,15 +42,19 @@ def as_dict(result: Result, fixed: Sequence[Finding] = ()) -> dict[str, Any]:
         "objects": result.objects,
         "totals": {severity: result.count(severity) for severity in ("error", "warning", "note")},
         "exit_code": result.exit_code,
+        "allowed": [finding.as_dict() for finding in result.allowed],
         "findings": [finding.as_dict() for finding in result.findings],
         "fixed": [finding.as_dict() for finding in fixed],
     }
 
 
 def sarif(result: Result) -> dict[str, Any]:
-    """The result as a SARIF 2.1.0 log with one run. Columns count characters."""
+    """The result as a SARIF 2.1.0 log with one run. Columns count characters; allowed findings are suppressed."""
     known = rules()
     index = {rule.id: number for number, rule in enumerate(known)}
+    results = [_result(finding, index[finding.rule.id]) for finding in result.findings]
+    in_source = {"suppressions": [{"kind": "inSource"}]}
+    results += [{**_result(finding, index[finding.rule.id]), **in_source} for finding in result.allowed]
     return {
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -64,7 +69,7 @@ def sarif(result: Result) -> dict[str, Any]:
                 },
                 "columnKind": "unicodeCodePoints",
                 "invocations": [{"executionSuccessful": not result.unreadable, "exitCode": result.exit_code}],
-                "results": [_result(finding, index[finding.rule.id]) for finding in result.findings],
+                "results": results,
             }
         ],
     }
