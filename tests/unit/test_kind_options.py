@@ -72,6 +72,13 @@ def test_the_configuration_for_kind() -> None:
     assert json.loads(data["nodes"][0]["kubeadmConfigPatches"][0])["nodeRegistration"] == {"taints": []}
 
 
+def test_a_single_node_is_left_to_kind() -> None:
+    """Kind takes the taint from the only node by itself, and fails when it is not there."""
+    assert "kubeadmConfigPatches" not in json.loads(KindOptions(nodes=1).configuration())["nodes"][0]
+    with pytest.raises(UsageError, match="single node"):
+        parsed("east=kind,nodes=1,tainted=true")
+
+
 def test_the_configuration_without_extras() -> None:
     """Without zones and with kubeadm's taint there is nothing but roles."""
     data = json.loads(KindOptions(nodes=2, zones=0, tainted=True).configuration())

@@ -51,6 +51,8 @@ class KindOptions(BaseModel):
         both = self.model_fields_set & {"nodes", "zones", "tainted"} if self.config else set()
         if both:
             raise ValueError(f"config says what {', '.join(sorted(both))} would say: give one of them")
+        if self.tainted and self.nodes == 1:
+            raise ValueError("a single node cannot refuse ordinary pods: give more nodes, or leave tainted out")
         return self
 
     def configuration(self) -> str:
@@ -64,7 +66,9 @@ class KindOptions(BaseModel):
             if self.zones:
                 node["labels"] = {ZONE: f"zone-{chr(ord('a') + index % self.zones)}"}
             nodes.append(node)
-        if not self.tainted:
+        if (
+            not self.tainted and self.nodes > 1
+        ):  # from a single node kind removes the taint itself, and wants to find it
             patch = {"kind": "InitConfiguration", "nodeRegistration": {"taints": []}}
             nodes[0]["kubeadmConfigPatches"] = [json.dumps(patch)]
         return json.dumps({"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": nodes}, indent=1)
