@@ -14,7 +14,7 @@ from pytest_k8sha.chaos.lint.subject import Subject
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_k8sha.chaos.lint.finding import Report
+    from pytest_k8sha.chaos.lint.finding import Report, Severity
     from pytest_k8sha.chaos.lint.shapes import Bundle
     from pytest_k8sha.chaos.lint.tree import Node
 
@@ -36,7 +36,8 @@ NOT_AN_OBJECT = Rule(
     "CHL-003",
     "error",
     "A document that is no Kubernetes object",
-    "An object is a mapping with apiVersion and kind, both texts.",
+    "An object is a mapping with apiVersion and kind, both texts. A document with neither is a warning only: it may be "
+    "of another program.",
     "write apiVersion and kind",
 )
 NAME = Rule(
@@ -143,7 +144,10 @@ def check(report: Report, root: Node, bundle: Bundle, *, shared: bool) -> tuple[
     version, kind = root.text("apiVersion"), root.text("kind")
     if version is None or kind is None:
         what = f"{said(root)}" if not isinstance(root.value, dict) else "it has no apiVersion and kind"
-        report.add(NOT_AN_OBJECT, root, f"an object of Kubernetes is needed: {what}")
+        # With neither of the two it is a file of another program, met in a folder: no mistake of the manifests.
+        meant = "apiVersion" in root.entries or "kind" in root.entries
+        severity: Severity = "error" if meant else "warning"
+        report.add(NOT_AN_OBJECT, root, f"an object of Kubernetes is needed: {what}", severity=severity)
         return None
     group, _, served = version.partition("/")
     if group != GROUP and group != "pingcap.com":
