@@ -192,15 +192,15 @@ def _fill(
 ) -> None:
     subject = f"{tenant.namespace}: one more of {resource} than quota {quota.name} allows"
     now = next((q for q in quotas(cluster, tenant.namespace) if q.name == quota.name), quota)
-    left = int(now.left(resource))
-    if left > FILL:
-        judge.skip(subject, f"{left} objects would have to be made; at most {FILL} are")
+    room = int(now.left(resource))
+    if room > FILL:
+        judge.skip(subject, f"{room} objects would have to be made; at most {FILL} are")
         return
     sample = make()
     target = cluster.resource(sample["apiVersion"], sample["kind"])
     try:
         with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(lambda _: target.create(_tagged(make(), tag)), range(left)))
+            list(pool.map(lambda _: target.create(_tagged(make(), tag)), range(room)))
     except ApiError as error:
         judge.unsure(subject, f"the quota could not be filled: {error}")
         return
