@@ -13,6 +13,14 @@ PROBE_IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.63.0"
 
 ZONE = "topology.kubernetes.io/zone"
 
+_PATIENCE = {
+    "apiVersion": "kubeadm.k8s.io/v1beta4",
+    "kind": "InitConfiguration",
+    "timeouts": {"kubernetesAPICall": "4m0s"},
+}
+"""kubeadm gives an API server one minute for its first write, which is not enough when a machine starts several
+clusters at once."""
+
 
 def _dashes(name: str) -> str:
     return name.replace("_", "-")
@@ -66,9 +74,8 @@ class KindOptions(BaseModel):
             if self.zones:
                 node["labels"] = {ZONE: f"zone-{chr(ord('a') + index % self.zones)}"}
             nodes.append(node)
-        if (
-            not self.tainted and self.nodes > 1
-        ):  # from a single node kind removes the taint itself, and wants to find it
+        nodes[0]["kubeadmConfigPatches"] = [json.dumps(_PATIENCE)]
+        if not self.tainted and self.nodes > 1:  # a single node's taint is removed by kind, which wants to find it
             patch = {"kind": "InitConfiguration", "nodeRegistration": {"taints": []}}
-            nodes[0]["kubeadmConfigPatches"] = [json.dumps(patch)]
+            nodes[0]["kubeadmConfigPatches"].append(json.dumps(patch))
         return json.dumps({"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": nodes}, indent=1)
