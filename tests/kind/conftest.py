@@ -28,12 +28,12 @@ def images(engine: Engine) -> Images:
 @pytest.fixture(scope="session")
 def kind_cluster(engine: Engine, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster of two nodes that the tests share. When it ends, nothing of it may be left in the engine."""
-    before = kind_clusters.volumes(engine)
     with kind_clusters.fleet(tmp_path_factory.mktemp("shared"), images.order("east", nodes=2)) as fleet:
         cluster = fleet["east"]
+        volumes = kind_clusters.volumes(engine, cluster.state.details["cluster"])
         yield cluster
     assert kind_clusters.containers(engine, cluster.state.details["cluster"]) == []
-    assert kind_clusters.volumes(engine) <= before, "volumes of the nodes were left"
+    assert kind_clusters.remaining(engine, volumes) == set()
 
 
 @pytest.fixture

@@ -105,13 +105,23 @@ def marks(base: Path) -> dict[str, dict[str, str]]:
     }
 
 
-def volumes(engine: Engine) -> set[str]:
-    return set(engine.run("volume", "ls", "-q").stdout.split())
-
-
 def containers(engine: Engine, cluster: str) -> list[str]:
     """The containers of a kind cluster by its label, without the code that is tested."""
     return engine.run("ps", "-aq", "--filter", f"label={CLUSTER_LABEL}={cluster}").stdout.split()
+
+
+def volumes(engine: Engine, cluster: str) -> set[str]:
+    """The volumes of a cluster's containers."""
+    found: set[str] = set()
+    for container in containers(engine, cluster):
+        mounts = json.loads(engine.run("container", "inspect", container).stdout)[0]["Mounts"]
+        found |= {mount["Name"] for mount in mounts if mount["Type"] == "volume"}
+    return found
+
+
+def remaining(engine: Engine, names: set[str]) -> set[str]:
+    """Those of these volumes that the engine still has."""
+    return names & set(engine.run("volume", "ls", "-q").stdout.split())
 
 
 def pod(

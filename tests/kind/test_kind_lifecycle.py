@@ -41,7 +41,6 @@ def said(base: Path) -> str:
 def test_killed_while_it_makes_a_cluster(base: Path, engine: Engine, images: Images) -> None:
     """SIGKILL when the first node container is there: `kind create` dies as well, one `k8sha recover` removes what
     there is, and a second finds nothing."""
-    before = kind_clusters.volumes(engine)
     program = start(base, images.order("east", nodes=1))
     found = eventually(lambda: kind_clusters.marks(base), what="the mark is written", timeout=60)
     name = found["east"]["cluster"]
@@ -49,13 +48,14 @@ def test_killed_while_it_makes_a_cluster(base: Path, engine: Engine, images: Ima
         lambda: program.code is not None or kind_clusters.containers(engine, name), what="a container", timeout=60
     )
     assert program.code is None, said(base)
+    volumes = kind_clusters.volumes(engine, name)
     program.signal(signal.SIGKILL)
     program.wait(10)
     (run,) = recovered(base)
     assert run.remains == []
     assert run.removed == ["cluster east"]
     assert kind_clusters.containers(engine, name) == []
-    assert kind_clusters.volumes(engine) <= before
+    assert kind_clusters.remaining(engine, volumes) == set()
     assert not _process.naming(base, words=["kind"])
     assert recovered(base) == []
 
@@ -63,7 +63,6 @@ def test_killed_while_it_makes_a_cluster(base: Path, engine: Engine, images: Ima
 def test_two_at_once_and_the_run_is_killed(base: Path, engine: Engine, images: Images) -> None:
     """Two clusters start at the same time, with names and kubeconfigs of their own; their run is killed, and recovery
     removes both."""
-    before = kind_clusters.volumes(engine)
     program = start(base, images.order("east", nodes=1), images.order("west", nodes=1))
     eventually(
         lambda: program.code is not None or "made" in said(base), what="both are made", timeout=240, interval=0.5
@@ -74,6 +73,8 @@ def test_two_at_once_and_the_run_is_killed(base: Path, engine: Engine, images: I
     assert len(set(names.values())) == 2
     for name in names.values():
         assert len(kind_clusters.containers(engine, name)) == 1
+    volumes = {volume for name in names.values() for volume in kind_clusters.volumes(engine, name)}
+    assert len(volumes) >= 2
     program.signal(signal.SIGKILL)
     program.wait(10)
     (run,) = recovered(base)
@@ -81,4 +82,4 @@ def test_two_at_once_and_the_run_is_killed(base: Path, engine: Engine, images: I
     assert sorted(run.removed) == ["cluster east", "cluster west"]
     for name in names.values():
         assert kind_clusters.containers(engine, name) == []
-    assert kind_clusters.volumes(engine) <= before
+    assert kind_clusters.remaining(engine, volumes) == set()
