@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_k8sha import _clock
+from pytest_k8sha._wait import eventually
 from pytest_k8sha.fleet.cluster import Cluster
 from pytest_k8sha.model import Impact
 from pytest_k8sha.providers.kind.engine import Engine
@@ -44,7 +45,8 @@ def test_a_pod_runs_on_each_node(kind_cluster: Cluster, images: Images, space: s
         server = kind_clusters.pod(kind_cluster, space, images.probe, ["netexec", "--http-port=8080"], node=node)
         name = server["metadata"]["name"]
         path = f"/api/v1/namespaces/{space}/pods/{name}:8080/proxy/hostname"
-        assert str(kind_cluster.client.request("GET", path)) == name
+        said = eventually(lambda path=path: str(kind_cluster.client.request("GET", path)), what="the server answers")
+        assert said == name
 
 
 def test_users_come_by_signing_requests(kind_cluster: Cluster) -> None:
