@@ -114,8 +114,8 @@ def volumes(engine: Engine, cluster: str) -> set[str]:
     """The volumes of a cluster's containers."""
     found: set[str] = set()
     for container in containers(engine, cluster):
-        mounts = json.loads(engine.run("container", "inspect", container).stdout)[0]["Mounts"]
-        found |= {mount["Name"] for mount in mounts if mount["Type"] == "volume"}
+        for seen in json.loads(engine.run("container", "inspect", container, check=False).stdout or "[]"):
+            found |= {mount["Name"] for mount in seen["Mounts"] if mount["Type"] == "volume"}
     return found
 
 

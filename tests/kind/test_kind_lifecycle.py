@@ -21,8 +21,10 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def base(tmp_path: Path) -> Iterator[Path]:
-    """A state folder; whatever a test leaves in it is recovered."""
+    """A state folder; whatever a test leaves in it is ended and recovered."""
     yield tmp_path
+    for program in _process.naming(tmp_path, words=["python", "python3", "kind", str(tmp_path)]):
+        program.end(5)
     recover(kind_clusters.settings_in(tmp_path), Registry(), lambda _: None)
 
 
@@ -48,7 +50,8 @@ def test_killed_while_it_makes_a_cluster(base: Path, engine: Engine, images: Ima
         lambda: program.code is not None or kind_clusters.containers(engine, name), what="a container", timeout=60
     )
     assert program.code is None, said(base)
-    volumes = kind_clusters.volumes(engine, name)
+    # A container is listed a moment before it can be looked at.
+    volumes = eventually(lambda: kind_clusters.volumes(engine, name), what="its volumes", timeout=20)
     program.signal(signal.SIGKILL)
     program.wait(10)
     (run,) = recovered(base)
