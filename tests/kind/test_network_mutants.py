@@ -21,7 +21,7 @@ from pytest_k8sha.settings import bundled
 from pytest_k8sha.tenancy.network.judging import CHECKS
 from pytest_k8sha.tenancy.network.survey import clear, survey
 from pytest_k8sha.tenancy.network.window import judge_window
-from pytest_k8sha.tenancy.template import establish, remove
+from pytest_k8sha.tenancy.template import establish
 from tests.kind.kind_clusters import Images
 
 MUTANTS = mutants.load([bundled("fixtures", "mutants", "network")])
@@ -44,8 +44,8 @@ def judged(cluster: Cluster, checks: list[str], template: Callable[[str], Path])
             clear(cluster, found)
         return judges
     finally:
-        remove(tenant)
-        remove(neighbour)
+        for namespace in (*tenant.namespaces, *neighbour.namespaces):
+            cluster.delete_namespace(namespace, wait=False)  # how long that takes is another check's matter
 
 
 def told(judge: Judge) -> str:

@@ -24,7 +24,7 @@ LABEL = "k8sha.dev/probe"
 CONTROL = 8080
 PORTS = (8080, 8081)
 HOST_PORT = 18080
-START_DEADLINE = 90.0
+START_DEADLINE = 120.0
 """Seconds for all probe pods to be ready."""
 
 _BROKEN = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CreateContainerError"}
@@ -220,7 +220,6 @@ def _container(port: int, image: str, *, host: bool = False) -> dict[str, Any]:
             {"name": f"{name}-tcp-{port}", "containerPort": port, "protocol": TCP},
             {"name": f"{name}-udp-{port}", "containerPort": port, "protocol": UDP},
         ],
-        "readinessProbe": {"httpGet": {"path": "/healthz", "port": port}, "periodSeconds": 1},
         "resources": {
             "requests": {"cpu": "50m", "memory": "32Mi"},
             "limits": {"cpu": "500m", "memory": "128Mi"},
@@ -240,7 +239,10 @@ SECURITY = {
 
 
 def pod_of(name: str, labels: Mapping[str, str], node: str, image: str) -> dict[str, Any]:
-    """A probe pod: one server for each port. The scheduler places it, so that taints and quotas count as ever."""
+    """A probe pod: one server for each port. The scheduler places it, so that taints and quotas count as ever.
+
+    It has no readiness probe: the first table, with the policies lifted, shows whether it serves, and probes would fill
+    the logs that are searched for nonces."""
     return {
         "metadata": {"name": name, "labels": dict(labels)},
         "spec": {

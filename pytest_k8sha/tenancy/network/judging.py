@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_k8sha.tenancy.network.evaluate import ITSELF, OWN_NODE, declared, selects
 from pytest_k8sha.tenancy.network.places import Pod
+from pytest_k8sha.tenancy.network.policy import Policy, Spec
 from pytest_k8sha.tenancy.network.survey import ETCD, KUBELET, METADATA, Rules
 from pytest_k8sha.tenancy.network.table import Ask, Expected, Outcome, Route, Seen, Table, is_own_node, suspects
 
@@ -130,14 +131,25 @@ def out_of_tenants(judge: Judge, survey: Survey) -> None:
 
 
 def _only_declared(judge: Judge, survey: Survey, ways: list[Cell]) -> None:
-    """Whatever is declared, the API may leave open what node ports do: those cells are not judged."""
-    narrow = Rules(declared(survey.rules.policies), survey.rules.admin).promises(ways, survey.every_node)
+    """Whatever is declared, the API may leave open what node ports do: those cells are not judged.
+
+    A direction without any policy declares nothing, so each tenant is judged as if it had a default deny.
+    """
+    named = declared(survey.rules.policies) + [isolation(namespace) for namespace in survey.owner]
+    narrow = Rules(named, survey.rules.admin).promises(ways, survey.every_node)
     free = {cell for cell in ways if set(narrow[cell].why) & {OWN_NODE, ITSELF}}
     closed = [cell for cell in ways if narrow[cell].expected is Expected.BLOCKED]
     judge_pairs(judge, survey.table, closed, Expected.BLOCKED)
     for cell in sorted(free, key=str):
         if cell.route in {Route.POD_IP, Route.ADDRESS}:
             judge.skip(cell, OWN_NODE)
+
+
+def isolation(namespace: str) -> Policy:
+    """The policy that isolates every pod of a namespace and allows nothing."""
+    return Policy(
+        name="(nothing declared)", namespace=namespace, spec=Spec.model_validate({"policyTypes": ["Ingress", "Egress"]})
+    )
 
 
 def name_service(judge: Judge, survey: Survey) -> None:
