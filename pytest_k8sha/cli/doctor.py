@@ -92,6 +92,7 @@ def look(settings: Settings, registry: Registry) -> Iterator[Item]:
     yield from _leftovers(settings)
     yield from _kept(settings, registry)
     yield from _contexts()
+    yield from _kind()
     yield from _extras()
 
 
@@ -241,6 +242,14 @@ def _contexts() -> Iterator[Item]:
         return
     seen = ", ".join(names) if names else "no context (none is needed for local clusters)"
     yield Item("kubeconfig", files, GOOD, seen)
+
+
+def _kind() -> Iterator[Item]:
+    """What clusters of node containers want; the embedded default needs none of it."""
+    from pytest_k8sha.providers.kind.preflight import preflight
+
+    for need in preflight():
+        yield Item("kind", need.what, GOOD if need.ok else WARNING, need.detail, "" if need.ok else need.remedy)
 
 
 def _extras() -> Iterator[Item]:
