@@ -66,8 +66,12 @@ def local_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptClus
 
 @pytest.fixture(scope="session", autouse=True)
 def no_surprises() -> Iterator[None]:
-    """The developer's own pytest and cluster settings do not reach the tests."""
+    """The developer's own pytest and cluster settings do not reach the tests. The programs are those of the user's
+    cache, also where a test gives its child process another home: nothing is built twice."""
+    from pytest_k8sha.settings import Settings
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("K8SHA_CACHE", str(Settings.from_environment().cache))
         for name in ("PYTEST_ADDOPTS", "KUBECONFIG"):
             if name in os.environ:
                 patch.delenv(name)
