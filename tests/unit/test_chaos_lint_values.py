@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import json
 import re
 from decimal import Decimal
@@ -346,7 +347,8 @@ def places(value: Any) -> list[tuple[Any, Any]]:
 
 @pytest.mark.parametrize("kind", sorted(bundled().kinds))
 def test_no_field_of_any_kind_crashes_the_linter(kind: str) -> None:
-    """Each field of an object with every field set, replaced by each odd value in turn: a finding or none."""
+    """Each field of an object with every field set, replaced by odd values in turn: a finding or none. Neighbouring
+    fields get different thirds of the values; K8SHA_EXHAUSTIVE=1 gives each field all of them."""
     spec = whole(bundled().kinds[kind])
     if kind in {"Schedule", "Workflow"}:  # each with one experiment, which is walked into
         holder = spec["templates"][0] if kind == "Workflow" else spec
@@ -365,9 +367,10 @@ def test_no_field_of_any_kind_crashes_the_linter(kind: str) -> None:
     }
     data = {"apiVersion": "chaos-mesh.org/v1alpha1", "kind": kind, "metadata": meta, "spec": spec}
     linter = Linter()
-    for holder, key in places(data):
+    step = 1 if os.environ.get("K8SHA_EXHAUSTIVE") else 3
+    for at, (holder, key) in enumerate(places(data)):
         kept = holder[key]
-        for odd in ODD:
+        for odd in ODD[at % step :: step]:
             holder[key] = odd
             linter.text(json.dumps(data), "x.json")
         holder[key] = kept
