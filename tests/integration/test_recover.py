@@ -80,6 +80,7 @@ def test_a_run_that_ends_leaves_nothing(rig: Rig) -> None:
     assert rig.json("recover")["runs"] == []
 
 
+@pytest.mark.timeout(1500)  # twenty runs and as many recoveries; a busy machine stretches each of them
 def test_nothing_is_left_after_sigkill_at_any_moment(rig: Rig, record_property: Any) -> None:
     """SIGKILL at twenty random moments, of pytest alone and of the whole process group in turn; then one `recover`
     leaves no process, port, folder, file or object, and a second finds nothing to do."""
