@@ -13,7 +13,6 @@ LABEL_RUN = "k8sha.dev/run"
 LABEL_OWNER = "k8sha.dev/owner"
 LABEL_EXPIRES = "k8sha.dev/expires"
 """Seconds since the epoch after which anybody may delete the object."""
-LABEL_TENANT = "k8sha.dev/tenant"
 
 
 class Impact(IntEnum):

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha.errors import NotEvaluated
-from pytest_k8sha.model import LABEL_TENANT, nonce
+from pytest_k8sha.model import nonce
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -195,8 +195,3 @@ class Tenant:
         self.cluster.run.secrets.add(value)
         body = {"metadata": {"name": name or nonce("secret")}, "stringData": {"value": value}}
         return self.cluster.resource("v1", "Secret").create(body, self.namespace)
-
-
-def tenant_label(name: str) -> dict[str, str]:
-    """The label by which a namespace says whose it is."""
-    return {LABEL_TENANT: name}

@@ -10,7 +10,7 @@ from pytest_k8sha.workloads.model import HOST, ZONE, Seen, is_ready
 from pytest_k8sha.workloads.selectors import selects, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pytest_k8sha.workloads.model import Inventory, Object, Workload
 
@@ -36,6 +36,12 @@ def _constraints(workload: Workload, key: str) -> Iterator[tuple[str, bool, Obje
 def wishes(inventory: Inventory) -> Iterator[Seen]:
     """Each workload of two replicas or more is told, in a way that binds the scheduler, to spread over nodes and over
     zones, by a selector that matches its own pods."""
+    return _over_places(inventory, _wish)
+
+
+def _over_places(inventory: Inventory, judge: Callable[[Workload, str, str], Seen]) -> Iterator[Seen]:
+    """What ``judge`` sees of each workload that can be spread, once for nodes and once for zones where there are two;
+    the others are named with the reason."""
     for workload in inventory.scalable:
         if inventory.wanted(workload) < 2:
             yield Seen(str(workload), None, "one replica cannot be spread (see AVL-WRK-001)")
@@ -44,7 +50,7 @@ def wishes(inventory: Inventory) -> Iterator[Seen]:
             if key == ZONE and len(inventory.domains(ZONE)) < 2:
                 yield Seen(f"{workload} over zones", None, "the cluster has fewer than two zones")
                 continue
-            yield _wish(workload, key, place)
+            yield judge(workload, key, place)
 
 
 def _wish(workload: Workload, key: str, place: str) -> Seen:
@@ -129,25 +135,20 @@ def placed(inventory: Inventory, workload: Workload, key: str) -> Counter[str]:
 
 def placement(inventory: Inventory) -> Iterator[Seen]:
     """Two replicas or more really run on two nodes and, where the cluster has them, in two zones."""
-    for workload in inventory.scalable:
-        ready = sum(placed(inventory, workload, HOST).values())
-        if inventory.wanted(workload) < 2:
-            yield Seen(str(workload), None, "one replica cannot be spread (see AVL-WRK-001)")
-            continue
-        for key, place in PLACES.items():
-            if key == ZONE and len(inventory.domains(ZONE)) < 2:
-                yield Seen(f"{workload} over zones", None, "the cluster has fewer than two zones")
-                continue
-            counts = placed(inventory, workload, key)
-            yield Seen(
-                f"{workload} over {place}s",
-                ok=len(counts) >= 2,
-                seen=f"{ready} of {workload.replicas} replicas are ready: {_listed(counts)}",
-                rule=f"the replicas of a workload run on two {place}s or more",
-                remedy=f"spread them (spec.template.spec.topologySpreadConstraints, topologyKey: {key}, "
-                "whenUnsatisfiable: DoNotSchedule), remove a spec.template.spec.nodeSelector or nodeName that ties "
-                "them to one place, then restart the rollout so that they are placed anew",
-            )
+
+    def judge(workload: Workload, key: str, place: str) -> Seen:
+        counts = placed(inventory, workload, key)
+        return Seen(
+            f"{workload} over {place}s",
+            ok=len(counts) >= 2,
+            seen=f"{counts.total()} of {workload.replicas} replicas are ready: {_listed(counts)}",
+            rule=f"the replicas of a workload run on two {place}s or more",
+            remedy=f"spread them (spec.template.spec.topologySpreadConstraints, topologyKey: {key}, "
+            "whenUnsatisfiable: DoNotSchedule), remove a spec.template.spec.nodeSelector or nodeName that ties "
+            "them to one place, then restart the rollout so that they are placed anew",
+        )
+
+    return _over_places(inventory, judge)
 
 
 def losses(inventory: Inventory) -> Iterator[Seen]:
