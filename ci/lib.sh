@@ -46,6 +46,36 @@ step() {
   printf -- '-- %s: %s after %d s\n' "$name" "$([ "$code" = 0 ] && echo good || echo "FAILED with $code")" $((SECONDS - start))
 }
 
+# together LANE…: runs the lanes, each a function of this script, side by side: real clusters mostly make one wait. Each
+# lane's output follows as a whole when all have ended, and its failed steps count.
+together() {
+  local lane folder code pids=()
+  folder=$(mktemp -d)
+  say "side by side: $*"
+  for lane in "$@"; do
+    (
+      failed=()
+      trap - EXIT
+      "$lane"
+      : > "$folder/$lane.failed"
+      [ "${#failed[@]}" = 0 ] || printf '%s\n' "${failed[@]}" > "$folder/$lane.failed"
+    ) > "$folder/$lane.log" 2>&1 &
+    pids+=($!)
+  done
+  for lane in "$@"; do
+    code=0
+    wait "${pids[0]}" || code=$?
+    pids=("${pids[@]:1}")
+    cat "$folder/$lane.log"
+    if [ -f "$folder/$lane.failed" ]; then
+      while read -r line; do failed+=("$line"); done < "$folder/$lane.failed"
+    else
+      failed+=("$lane (it did not come to its end: exit code $code)")
+    fi
+  done
+  rm -rf "$folder"
+}
+
 # Tells what failed; the exit code of the script.
 verdict() {
   if [ "${#failed[@]}" = 0 ]; then

@@ -46,6 +46,17 @@ def test_released_ports_leave_no_file(tmp_path: Path) -> None:
     again.release()
 
 
+def test_two_state_folders_do_not_compete(tmp_path: Path) -> None:
+    """Folders whose locks do not see each other begin in blocks of their own, and a block that is full is no end: more
+    ports than it holds can be had."""
+    one, other = (ports._candidates(Path(folder)) for folder in ("/state/one/ports", "/state/other/ports"))
+    assert len({*one}) == len(one) == ports.LAST - ports.FIRST + 1
+    assert not set(one[: ports.BLOCK]) & set(other[: ports.BLOCK])
+    hold = ports.reserve(tmp_path, ports.BLOCK + 50)
+    assert len(hold.ports) == ports.BLOCK + 50
+    hold.release()
+
+
 def test_a_release_spares_what_is_not_its_own(tmp_path: Path) -> None:
     """Who shared a lock that was given back does not remove the file of the next who has the port."""
     hold = ports.reserve(tmp_path, 1)

@@ -13,6 +13,7 @@ import fcntl
 import os
 import random
 import socket
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FIRST, LAST = 20000, 29999
+BLOCK = 200
 
 
 @dataclass
@@ -65,9 +67,7 @@ def reserve(folder: Path, count: int, *, wanted: int = 0) -> Hold:
     try:
         if wanted:
             _take_wanted(hold, wanted)
-        candidates = list(range(FIRST, LAST + 1))
-        random.shuffle(candidates)
-        for port in candidates:
+        for port in _candidates(folder):
             if len(hold.files) >= count:
                 return hold
             if port not in hold.files:
@@ -80,6 +80,18 @@ def reserve(folder: Path, count: int, *, wanted: int = 0) -> Hold:
         f"{count} free ports were asked for, and there are not that many from {FIRST} to {LAST}",
         remedy="end some of the clusters that `k8sha status` lists",
     )
+
+
+def _candidates(folder: Path) -> list[int]:
+    """Every port in a random order, those of the folder's own block first: the locks of two state folders do not see
+    each other, so two clusters that start at the same moment should not even try the same ports."""
+    first = FIRST + BLOCK * (zlib.crc32(str(folder.resolve()).encode()) % max(1, (LAST - FIRST + 1) // BLOCK))
+    block = range(first, first + BLOCK)
+    ports = range(FIRST, LAST + 1)
+    near, far = [port for port in ports if port in block], [port for port in ports if port not in block]
+    random.shuffle(near)
+    random.shuffle(far)
+    return near + far
 
 
 def _take_wanted(hold: Hold, port: int) -> None:
