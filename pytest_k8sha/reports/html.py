@@ -23,6 +23,7 @@ from pytest_k8sha.model import Finding, Verdict
 from pytest_k8sha.reports import words
 from pytest_k8sha.reports.model import SEVERITIES, WORST_FIRST, severity_rank, together
 from pytest_k8sha.reports.summary import worst
+from pytest_k8sha.reports.tables import drawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -110,7 +111,7 @@ def render(model: ReportModel) -> str:
     """The page as text."""
     from markupsafe import Markup
 
-    style = (TEMPLATES / "style.css").read_text("utf-8")
+    style = "".join(path.read_text("utf-8") for path in sorted(TEMPLATES.glob("*.css")))
     script = (TEMPLATES / "extras.js").read_text("utf-8")
     index = {cluster.name: n for n, cluster in enumerate(model.clusters)}
     anchors = _anchors(model.groups)
@@ -125,6 +126,7 @@ def render(model: ReportModel) -> str:
         passed=[group for group in model.groups if group.of(Verdict.PASSED)],
         inconclusive=model.with_verdict(Verdict.INCONCLUSIVE),
         not_evaluated=_by_reason(model.with_verdict(Verdict.NOT_EVALUATED)),
+        tables=drawn(model.results),
         style=Markup(style),  # noqa: S704 - files of this package
         script=Markup(script),  # noqa: S704
         style_hash=_csp_hash(style),

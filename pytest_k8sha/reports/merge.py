@@ -168,6 +168,7 @@ def _result(data: dict[str, Any], time: str, run: str) -> Result:
         subjects={k: v for k, v in subjects.items() if isinstance(v, int)} if isinstance(subjects, dict) else {},
         measures=tuple(_measures(measures)) if isinstance(measures, dict) else (),
         diagnostics=diagnostics if isinstance(diagnostics, dict) else {},
+        tables=_tables(data.get("tables")),
     )
 
 
@@ -191,6 +192,13 @@ def _measures(items: dict[str, Any]) -> Iterable[Measure]:
         data = item if isinstance(item, dict) else {"value": item}
         value, lo, hi = (_figure(data.get(key)) for key in ("value", "lo", "hi"))
         yield Measure(name, "" if value is None else value, _text(data.get("unit")), lo, hi)
+
+
+def _tables(items: object) -> dict[str, list[dict[str, Any]]]:
+    found = items if isinstance(items, dict) else {}
+    return {
+        name: [row for row in rows if isinstance(row, dict)] for name, rows in found.items() if isinstance(rows, list)
+    }
 
 
 def _figure(value: object) -> float | str | None:

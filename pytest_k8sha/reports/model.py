@@ -67,6 +67,7 @@ class Result:
     subjects: dict[str, int] = field(default_factory=dict)
     measures: tuple[Measure, ...] = ()
     diagnostics: dict[str, Any] = field(default_factory=dict)
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     history: tuple[Earlier, ...] = ()
 
     @property
