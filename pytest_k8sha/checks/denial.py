@@ -23,6 +23,7 @@ POD_SECURITY = "PodSecurity"
 POLICY = "ValidatingAdmissionPolicy"
 WEBHOOK = "webhook"
 NODE = "NodeRestriction"
+EXTERNAL_IPS = "DenyServiceExternalIPs"
 
 ADMISSION = (POD_SECURITY, POLICY, WEBHOOK)
 """Those that judge an object by its content; quota and limits judge its size."""
@@ -40,6 +41,7 @@ _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     (POLICY, re.compile(r"ValidatingAdmissionPolicy '(?P<name>[^']+)' with binding '[^']+' denied request")),
     (WEBHOOK, re.compile(rf"admission webhook {_QUOTED} denied the request")),
     (NODE, re.compile(rf"node {_QUOTED} is not allowed to ")),
+    (EXTERNAL_IPS, re.compile(r"Use of (?P<name>external IPs) is denied by admission control")),
 )
 
 _HEAD = re.compile(r"^(?:[\w.-]+ (?:\"[^\"]*\" )?is )?forbidden: ")
@@ -66,8 +68,8 @@ def attribute(error: ApiError) -> Denial | None:
     """Who denied it; None when this is no denial at all (only a 403 Forbidden is one) or names nobody known.
 
     The texts are those of kube-apiserver: `responsewriters/errors.go` and the RBAC, quota, LimitRange, PodSecurity,
-    NodeRestriction, `ValidatingAdmissionPolicy` and webhook plugins. They are looked for only where the server puts the
-    words of whoever refused, since the rest of a message may hold text that a tenant wrote.
+    NodeRestriction, DenyServiceExternalIPs, `ValidatingAdmissionPolicy` and webhook plugins. They are looked for only
+    where the server puts the words of whoever refused, since the rest of a message may hold text that a tenant wrote.
     """
     if error.status not in {403, 422} or (error.status == 403 and error.reason not in {"", "Forbidden"}):
         return None

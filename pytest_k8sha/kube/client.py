@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -37,6 +38,16 @@ LONGEST_MESSAGE = 20_000
 """Characters of an answer that is no Status, such as the list of ``/readyz?verbose``, that an error carries."""
 
 _CONTENT_TYPES = {"PATCH": "application/merge-patch+json"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server answered. The names of ``headers`` are in lower case; the ``body`` of a refusal has its reason
+    and message."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
 
 
 class Client:
@@ -118,6 +129,19 @@ class Client:
     def get(self, path: str, **query: Any) -> Any:
         """GET as parsed JSON or text."""
         return self.request("GET", path, query=query or None)
+
+    def answer(self, path: str, *, query: Mapping[str, Any] | None = None, timeout: float = TIMEOUT) -> Answer:
+        """One GET whose answer is wanted whatever its status, with its headers.
+
+        Raises `TransportError` when no usable answer came, and `ImpactRefused`.
+        """
+        self.guard.admit("GET", path, query, None)
+        response = self._send("GET", path, query, None, None, None, timeout, stream=False)
+        try:
+            body = self._decode("GET", path, response)
+        except ApiError as error:
+            body = {"reason": error.reason, "message": error.message}
+        return Answer(response.status, {name.lower(): text for name, text in response.headers.items()}, body)
 
     def stream(self, path: str, *, query: Mapping[str, Any], timeout: float) -> Iterator[bytes]:
         """The lines of a GET that does not end by itself, such as a watch. ``timeout`` is the longest silence."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_k8sha.fleet.cluster import Cluster
     from pytest_k8sha.fleet.fleet import Fleet
     from pytest_k8sha.model import Run
+    from pytest_k8sha.plugin.options import Options
     from pytest_k8sha.plugin.session import Session
     from pytest_k8sha.plugin.tools import Applier, Diagnostics
     from pytest_k8sha.tenancy.tenant import Tenant
@@ -46,6 +47,12 @@ def _k8sha_target(request: pytest.FixtureRequest, _k8sha: Session) -> str:
 def run(_k8sha: Session) -> Run:
     """The run: ``id``, ``owner``, ``expires`` and the ``labels`` that everything it creates carries."""
     return _k8sha.folder.run
+
+
+@pytest.fixture(scope="session")
+def k8sha_options(_k8sha: Session) -> Options:
+    """What the user asked for on the command line and in the ini file, with its defaults."""
+    return _k8sha.options
 
 
 @pytest.fixture(scope="session")

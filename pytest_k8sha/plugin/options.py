@@ -26,6 +26,8 @@ MARKERS = (
 DEFAULT_CLUSTER = "local=local"
 KEEP = ("never", "failure", "always")
 REUSE = ("auto", "never")
+SLO = 1.0
+FLOOD = 48
 IMPACTS = ("observe", "rehearse", "exercise", "disrupt")
 
 
@@ -58,6 +60,18 @@ def add_options(parser: pytest.Parser) -> None:
         help="judge the workloads of this namespace, may be given several times (default: all but the system's)",
     )
     group.addoption(
+        "--k8sha-slo",
+        metavar="SECONDS",
+        help="how long a tenant's requests may take, as their 99th percentile, while its neighbour floods the API "
+        f"server (default: {SLO})",
+    )
+    group.addoption(
+        "--k8sha-flood",
+        metavar="COUNT",
+        help="how many requests at once such a flood has; as many as overflow the neighbour's priority level "
+        f"(default: {FLOOD})",
+    )
+    group.addoption(
         "--k8sha-out", metavar="DIR", help="write the record (record.jsonl) and the report (index.html) into DIR"
     )
     group.addoption(
@@ -81,6 +95,8 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("k8sha_clusters", "clusters of the fleet, one a line, as --k8sha-cluster", type="linelist")
     parser.addini("k8sha_fleet", "a fleet file, counted from the folder of the ini file", type="string", default="")
     parser.addini("k8sha_namespaces", "namespaces, one a line, as --k8sha-namespace", type="linelist")
+    parser.addini("k8sha_slo", "as --k8sha-slo", type="string", default="")
+    parser.addini("k8sha_flood", "as --k8sha-flood", type="string", default="")
     parser.addini("k8sha_impact", "as --k8sha-impact", type="string", default="")
     parser.addini("k8sha_reuse", "as --k8sha-reuse", type="string", default="auto")
     parser.addini("k8sha_keep", "as --k8sha-keep", type="string", default="never")
@@ -111,6 +127,8 @@ class Options:
     reuse: bool
     keep: str
     traceback: bool
+    slo: float = SLO
+    flood: int = FLOOD
 
     @classmethod
     def of(cls, config: pytest.Config) -> Options:
@@ -142,6 +160,8 @@ class Options:
             reuse=_word("k8sha_reuse", given.k8sha_reuse or config.getini("k8sha_reuse"), REUSE) == "auto",
             keep=_word("k8sha_keep", given.k8sha_keep or config.getini("k8sha_keep"), KEEP),
             traceback=given.k8sha_traceback,
+            slo=_number("k8sha_slo", given.k8sha_slo or config.getini("k8sha_slo") or SLO, 0.01, 60),
+            flood=int(_number("k8sha_flood", given.k8sha_flood or config.getini("k8sha_flood") or FLOOD, 1, 2000)),
         )
 
 
@@ -151,3 +171,15 @@ def _word(name: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise UsageError(f"unknown value of {name}", value=value, allowed=allowed)
     return value
+
+
+def _number(name: str, value: str | float, least: float, most: float) -> float:
+    from pytest_k8sha.errors import UsageError
+
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not least <= number <= most:
+        raise UsageError(f"{name} is a number from {least:g} to {most:g}", value=value)
+    return number

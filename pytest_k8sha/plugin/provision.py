@@ -16,7 +16,7 @@ from pytest_k8sha.fleet.fleet import Fleet
 from pytest_k8sha.fleet.keeper import LOCK_DEADLINE, Keeper
 from pytest_k8sha.fleet.spec import FleetSpec, TenantOrder
 from pytest_k8sha.kube import manifests
-from pytest_k8sha.model import nonce
+from pytest_k8sha.model import Impact, nonce
 from pytest_k8sha.providers.base import STATE_FILE, ClusterState
 from pytest_k8sha.recover import sweep
 from pytest_k8sha.settings import bundled
@@ -209,9 +209,11 @@ def tenants(session: Session, cluster: Cluster) -> list[Tenant]:
 def _fresh(cluster: Cluster) -> dict[str, Any]:
     made = []
     try:
+        # Shares of the API server are objects of the cluster, which only a run that may do anything makes.
+        fair = [bundled("fixtures", "tenants", "fairness")] if cluster.ceiling >= Impact.DISRUPT else []
         for prefix in ("acme", "globex"):
             order = TenantOrder.model_validate(
-                {"name": nonce(prefix), "template": bundled("fixtures", "tenants", "good")}
+                {"name": nonce(prefix), "template": bundled("fixtures", "tenants", "good"), "overlays": fair}
             )
             template.establish(cluster, order)
             made.append(template.prepare(order)[0].model_dump(mode="json"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha import _clock
 from pytest_k8sha._wait import eventually
-from pytest_k8sha.errors import ApiError, K8shaError, NotEvaluated, WaitTimeout
+from pytest_k8sha.errors import ApiError, NotEvaluated, RequestError, WaitTimeout
 from pytest_k8sha.model import nonce
 from pytest_k8sha.tenancy import pods, template
 from pytest_k8sha.tenancy.secrets import owned
@@ -24,6 +25,9 @@ DEADLINE = 60.0
 
 STUCK = 6.0
 """Seconds without progress after which a namespace that waits for finalizers alone counts as stuck."""
+
+GOING = 20.0
+"""Seconds for the garbage collector to take away what belonged to a namespace that is gone."""
 
 PARTS = (
     ("v1", "ResourceQuota"),
@@ -100,16 +104,29 @@ def _cascade(judge: Judge, cluster: Cluster, tenant: Tenant) -> None:
     for namespace in tenant.namespaces:
         _await_end(judge, cluster, tenant, namespace, clock)
     judge.measure("deletion", round(clock.spent, 2), "s")
-    left = remains(cluster, tenant)
-    if left:
+    _judge_remains(judge, cluster, tenant)
+
+
+def _judge_remains(judge: Judge, cluster: Cluster, tenant: Tenant) -> None:
+    subject = f"{tenant} after its deletion"
+    try:
+        # What belongs to the namespace goes after it, by the garbage collector.
+        left = eventually(
+            lambda: remains(cluster, tenant), what="what it owned is gone", timeout=GOING, accept=lambda r: not r.going
+        )
+    except WaitTimeout:
+        left = remains(cluster, tenant)
+    if left.found:
         judge.bad(
-            f"{tenant} after its deletion",
-            seen=f"still there: {', '.join(left[:20])}",
+            subject,
+            seen=f"still there: {', '.join(left.found[:20])}",
             remedy="keep what belongs to a tenant inside its namespaces, or give it an owner that goes with them",
         )
-        _clean(cluster, left)
+        _clean(cluster, left.found)
+    elif left.unread:
+        judge.unsure(subject, f"{len(left.unread)} kinds could not be listed, the first: {left.unread[0]}")
     else:
-        judge.ok(f"{tenant} after its deletion", f"no object of any of {len(cluster.kinds)} kinds names it")
+        judge.ok(subject, f"no object of any of {len(cluster.kinds)} kinds names it")
 
 
 def _await_end(judge: Judge, cluster: Cluster, tenant: Tenant, namespace: str, clock: _clock.Deadline) -> None:
@@ -165,17 +182,28 @@ def _holders(cluster: Cluster, namespace: str) -> list[tuple[dict[str, Any], lis
     return found
 
 
-def remains(cluster: Cluster, tenant: Tenant) -> list[str]:
+@dataclass
+class Remains:
+    """What is left of a tenant, as ``KIND NAME``. ``going`` are those of them that belong to one of its namespaces;
+    ``unread`` are the kinds that could not be listed, and why."""
+
+    found: list[str] = field(default_factory=list)
+    going: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+
+
+def remains(cluster: Cluster, tenant: Tenant) -> Remains:
     """Every object of every kind that is in one of the tenant's namespaces, or names the tenant: in its own name, in
     a label, or as the subject of a binding. Events are left out: they are about what is gone."""
-    found = []
+    left = Remains()
     groups = {group for p in tenant.personas.values() for group in p.groups if tenant.name in group}
     for kind in cluster.kinds:
         if "list" not in kind.verbs or kind.kind == "Event":
             continue
         try:
             items = cluster.client.get(kind.path()).get("items") or []
-        except K8shaError:
+        except RequestError as error:
+            left.unread.append(f"{kind.qualified}: {error}")
             continue
         for obj in items:
             meta = obj["metadata"]
@@ -191,8 +219,11 @@ def remains(cluster: Cluster, tenant: Tenant) -> list[str]:
                     or bool(subjects & {tenant.name, *tenant.namespaces, *groups})
                 )
             if theirs:
-                found.append(f"{kind.kind} {meta['name']}")
-    return found
+                left.found.append(f"{kind.kind} {meta['name']}")
+                owners = {(o["kind"], o["name"]) for o in meta.get("ownerReferences") or []}
+                if owners & {("Namespace", namespace) for namespace in tenant.namespaces}:
+                    left.going.append(left.found[-1])
+    return left
 
 
 def _clean(cluster: Cluster, left: list[str]) -> None:

@@ -1,7 +1,7 @@
 """Making tenants: a template folder is filled for one tenant and applied; an existing tenant is taken as described.
 
 A template folder holds ``tenant.yaml`` (`TenantFile`) and manifests. In their strings ``${tenant}`` is the tenant's
-name.
+name. An owner reference without a uid gets that of the namespace or CRD of this name.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pytest_k8sha.kube import manifests
 from pytest_k8sha.tenancy.tenant import Persona, Tenant
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from pytest_k8sha.fleet.cluster import Cluster
@@ -107,11 +108,22 @@ def establish(cluster: Cluster, order: TenantOrder) -> Tenant:
     if objects:
         first = [o for o in objects if o["kind"] in {"Namespace", "CustomResourceDefinition"}]
         rest: list[dict[str, Any]] = [o for o in objects if o not in first]
-        cluster.apply(first)
+        made = cluster.apply(first)
         for namespace in tenant.namespaces:
             cluster.await_namespace(namespace)
-        cluster.apply(rest, tenant.namespace)
+        cluster.apply([_owned(o, made) for o in rest], tenant.namespace)
     return tenant
+
+
+def _owned(manifest: manifests.Manifest, owners: Iterable[Mapping[str, Any]]) -> manifests.Manifest:
+    """A manifest whose owners without a uid, which no file can know, are those of their kind and name.
+
+    So what a tenant needs at the cluster scope can belong to its namespace, and goes with it.
+    """
+    uids = {(o["kind"], o["metadata"]["name"]): o["metadata"]["uid"] for o in owners}
+    references = manifest["metadata"].get("ownerReferences") or []
+    named = [{"uid": uids.get((r.get("kind"), r.get("name")), ""), **r} for r in references]
+    return {**manifest, "metadata": {**manifest["metadata"], "ownerReferences": named}} if named else manifest
 
 
 def remove(tenant: Tenant) -> None:

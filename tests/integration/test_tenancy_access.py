@@ -112,7 +112,7 @@ def test_observing_checks_write_nothing(local_cluster: KeptCluster, leaky: Tenan
 
 def test_what_remains_of_a_tenant_is_found(east: Cluster, leaky: Tenant) -> None:
     """Objects in its namespaces and cluster-scoped ones that name it, by name or as a subject."""
-    found = lifecycle.remains(east, leaky)
+    found = lifecycle.remains(east, leaky).found
     assert f"ClusterRoleBinding {leaky.name}-wide" in found
     assert "RoleBinding tenant-admins" in found
     assert f"Namespace {leaky.namespace}" in found
