@@ -22,6 +22,7 @@ from pytest_k8sha._wait import eventually
 from pytest_k8sha.errors import ApiError, EnvironmentFailure, K8shaError
 from pytest_k8sha.fleet.cluster import Cluster
 from pytest_k8sha.fleet.run import UNFINISHED
+from pytest_k8sha.fleet.undo import Undo
 from pytest_k8sha.model import LABEL_RUN, Impact, Run
 from pytest_k8sha.providers.base import STATE_FILE, ClusterState
 from pytest_k8sha.safety import journal
@@ -47,6 +48,10 @@ UNFINISHED_GRACE = 60.0
 """Seconds after which a run's folder that is still being made belongs to nobody."""
 
 _NAMESPACES = "/api/v1/namespaces"
+
+
+class MadeAnew(EnvironmentFailure):
+    """A cluster of the same name is there, and not the one that was meant: nothing of the run can be in it."""
 
 
 @dataclass
@@ -210,9 +215,20 @@ class _Recovery:
             state = self._state_of(name)
             if state is None or self._of_run(state) or not self._registry.get(state.provider).alive(state):
                 continue
+            entries = [entry for entry in self._entries("fault") if entry.data.get("cluster") == name]
             faults = self._registry.get(state.provider).faults(state)
-            if faults is not None:
+            if faults is not None and any("undo" not in entry.data for entry in entries):
                 self._do(f"faults on cluster {name}", faults.heal)
+            # Requests last: what was healed just now may have been the API server.
+            for entry in entries:
+                if "undo" in entry.data:
+                    self._do(f"fault on {entry.data.get('on')} of cluster {name}", partial(self._undo, state, entry))
+
+    def _undo(self, state: ClusterState, entry: journal.Entry) -> None:
+        cluster = self._reach(state, [entry])
+        cluster.guard.ceiling = Impact.DISRUPT  # it was this high when the fault was made, or it would not have been
+        for step in Undo.read(entry.data):
+            step.send(cluster.client)
 
     def _objects(self) -> None:
         """Deletes what the run created on clusters that outlive it."""
@@ -233,30 +249,34 @@ class _Recovery:
                 self._sweep(state, entries)
 
     def _sweep(self, state: ClusterState, entries: list[journal.Entry]) -> None:
-        private = self._folder / "private"
-        private.mkdir(mode=0o700, exist_ok=True)
-        label = next((replay.label for replay in self._replays if replay.label), "")
-        run = Run(id=self._result.run, owner=label, expires=int(_clock.epoch()) + 600)
-        cluster = Cluster(state, self._registry.get(state.provider), run=run, private=private)
         try:
-            known = {str(entry.data["uid"]) for entry in entries if entry.data.get("uid")}
-            found = cluster.client.get("/api/v1/namespaces/kube-system")["metadata"]["uid"]
+            cluster = self._reach(state, entries)
+        except MadeAnew as error:
+            self._result.removed.append(f"objects on cluster {state.name}: {error.problem}")
+            return
         except K8shaError as error:
             self._result.remains.append(f"objects on cluster {state.name}: {error}")
-            return
-        if known and found not in known and state.made:
-            self._result.removed.append(f"objects on cluster {state.name}: the cluster itself is gone, and made anew")
-            return
-        if known and found not in known:
-            self._result.remains.append(
-                f"objects on cluster {state.name}: its name leads to another cluster now ({found}, not {min(known)})"
-            )
             return
         cluster.guard.ceiling = Impact.EXERCISE
         try:
             Sweep(cluster, self._result, dry_run=self._dry_run).run(str(entry.data["path"]) for entry in entries)
         except K8shaError as error:
             self._result.remains.append(f"objects on cluster {state.name}: {error}")
+
+    def _reach(self, state: ClusterState, entries: list[journal.Entry]) -> Cluster:
+        """The cluster, once it is sure to be the one of the entries. Raises `MadeAnew` and other `K8shaError`."""
+        private = self._folder / "private"
+        private.mkdir(mode=0o700, exist_ok=True)
+        label = next((replay.label for replay in self._replays if replay.label), "")
+        run = Run(id=self._result.run, owner=label, expires=int(_clock.epoch()) + 600)
+        cluster = Cluster(state, self._registry.get(state.provider), run=run, private=private)
+        known = {str(entry.data["uid"]) for entry in entries if entry.data.get("uid")}
+        found = cluster.client.get("/api/v1/namespaces/kube-system")["metadata"]["uid"]
+        if known and found not in known and state.made:
+            raise MadeAnew("the cluster itself is gone, and made anew")
+        if known and found not in known:
+            raise EnvironmentFailure(f"its name leads to another cluster now ({found}, not {min(known)})")
+        return cluster
 
     def _state_of(self, name: str) -> ClusterState | None:
         for place in (self._folder / "clusters" / name, self._settings.fleets / name):

@@ -11,6 +11,7 @@ from pytest_k8sha.cli import options
 KINDS = {
     "fleet": "a fleet file (`--fleet`)",
     "tenant": "tenant.yaml of a tenant's template",
+    "experiment": "an experiment: a fault with targets, a blast radius and a way back",
     "mutant": "a mutant: a broken set-up that a check must fail on",
     "local": "the options of a cluster of the provider local",
     "context": "the options of a cluster of the provider context",
@@ -29,7 +30,9 @@ def schema(kind: str) -> None:
 
 def of(kind: str) -> dict[str, Any]:
     """The schema of one of `KINDS`."""
-    made = {"fleet": _fleet, "tenant": _tenant, "mutant": _mutant}.get(kind, lambda: _provider(kind))()
+    made = {"fleet": _fleet, "tenant": _tenant, "mutant": _mutant, "experiment": _experiment}.get(
+        kind, lambda: _provider(kind)
+    )()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "description": KINDS[kind]}
 
 
@@ -67,6 +70,12 @@ def _mutant() -> dict[str, Any]:
 
     made: dict[str, Any] = Mutant.model_json_schema()
     return made
+
+
+def _experiment() -> dict[str, Any]:
+    from pytest_k8sha.chaos.order import Order
+
+    return Order.model_json_schema(by_alias=True)
 
 
 def _provider(name: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_k8sha.kube.discovery import Kind
+    from pytest_k8sha.kube.etcd import Etcd
     from pytest_k8sha.kube.resources import Object, Resource
     from pytest_k8sha.providers.base import ClusterState, Faults, Issuer, Provider
     from pytest_k8sha.safety.journal import Journal
@@ -110,6 +111,18 @@ class Cluster:
         if self.ceiling < Impact.DISRUPT:
             raise NotEvaluated(f"cluster {self.name} may be used up to {self.ceiling}; faults need disrupt")
         return JournalledFaults(self.name, faults, self.guard.journal) if self.guard.journal else faults
+
+    @cached_property
+    def etcd(self) -> Etcd:
+        """The members of the cluster's etcd, each asked by itself.
+
+        Raises `NotEvaluated` where the provider cannot reach them."""
+        from pytest_k8sha.kube.etcd import Etcd
+
+        access = self.provider.etcd(self.state)
+        if access is None:
+            raise NotEvaluated(f"the provider {self.state.provider} of cluster {self.name} cannot reach etcd")
+        return Etcd(access, self.ceiling)
 
     def user(self, name: str, groups: tuple[str, ...] = ()) -> Client:
         """A client with a real client certificate for the user: by the provider's CA where it has one, else by a

@@ -47,6 +47,9 @@ class JournalledFaults:
     def running(self, component: str) -> tuple[int, ...]:
         return self._faults.running(component)
 
+    def instance(self, component: str, member: int = 0) -> str:
+        return self._faults.instance(component, member)
+
     def heal(self) -> None:
         self._faults.heal()
         self._journal.gone([number for numbers in self._open.values() for number in numbers])

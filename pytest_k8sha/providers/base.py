@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from pytest_k8sha._process import ProcessId
+    from pytest_k8sha.kube.etcd import EtcdAccess
     from pytest_k8sha.safety.journal import Journal
 
 Progress = Callable[[str], None]
@@ -78,6 +79,25 @@ class Request:
     owner: ProcessId | None
 
 
+@dataclass(frozen=True)
+class Listener:
+    """A program of the control plane, or a kubelet, that serves TLS, and where this machine reaches it.
+
+    ``component`` is the program's name; the peer port of etcd is ``etcd peer``. ``member`` counts control-plane
+    members, and is -1 for a node.
+    """
+
+    component: str
+    member: int
+    host: str
+    port: int
+    node: str = ""
+
+    def __str__(self) -> str:
+        whose = self.node or f"member {self.member}"
+        return f"{self.component} of {whose}"
+
+
 class Faults(Protocol):
     """The faults that a provider can inject into a cluster. Each is journalled by its caller and taken back by
     `heal`, which is idempotent and knows nothing but the cluster."""
@@ -107,8 +127,11 @@ class Faults(Protocol):
     def running(self, component: str) -> tuple[int, ...]:
         """The members on which the control-plane program runs now."""
 
+    def instance(self, component: str, member: int = 0) -> str:
+        """A name for the process of a program that another process never has; empty when it does not run."""
+
     def heal(self) -> None:
-        """Takes back every fault of this cluster."""
+        """Takes back every fault of this cluster, and returns when all of its control plane serves again."""
 
 
 class Issuer(Protocol):
@@ -146,6 +169,13 @@ class Provider(Protocol):
     def faults(self, state: ClusterState) -> Faults | None: ...
 
     def issuer(self, state: ClusterState) -> Issuer | None: ...
+
+    def etcd(self, state: ClusterState) -> EtcdAccess | None:
+        """How etcd is reached; None where it is not to be had."""
+
+    def listeners(self, state: ClusterState) -> tuple[Listener, ...]:
+        """What of the control plane serves TLS, as far as the provider knows without asking; empty where it does not
+        know."""
 
     def dial(self, state: ClusterState, address: str, port: int) -> tuple[str, int]:
         """Where to connect, from this machine, to reach an endpoint that the cluster's API servers advertise."""

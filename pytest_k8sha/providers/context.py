@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from pytest_k8sha.providers.base import Faults, Issuer, Request
+    from pytest_k8sha.kube.etcd import EtcdAccess
+    from pytest_k8sha.providers.base import Faults, Issuer, Listener, Request
 
 
 class ContextOptions(BaseModel):
@@ -72,3 +73,9 @@ class ContextProvider:
 
     def issuer(self, state: ClusterState) -> Issuer | None:  # noqa: ARG002
         return None
+
+    def etcd(self, state: ClusterState) -> EtcdAccess | None:  # noqa: ARG002
+        return None
+
+    def listeners(self, state: ClusterState) -> tuple[Listener, ...]:  # noqa: ARG002
+        return ()

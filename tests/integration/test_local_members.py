@@ -7,23 +7,19 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_k8sha._clock import Deadline
-from pytest_k8sha._process import ProcessId
 from pytest_k8sha._wait import eventually
 from pytest_k8sha.errors import RequestError
 from pytest_k8sha.kube.client import Client
 from pytest_k8sha.providers.local.control import Control
-from tests.integration.local_clusters import Made, client_of, make, provider_in
+from tests.integration.local_clusters import Made, client_of
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 
 
 @pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+def three(three_members: Made) -> Made:
     """One cluster with three members."""
-    base = tmp_path_factory.mktemp("members")
-    made = make(provider_in(base), base, "three", ProcessId.own(), members=3, nodes=1)
-    yield made
-    made.provider.delete(made.state)
+    return three_members
 
 
 @pytest.fixture

@@ -94,6 +94,13 @@ class KindFaults:
         names = [node.name for node in self._control_planes()]
         return tuple(index for index, name in enumerate(names) if self._runs(name, component))
 
+    def instance(self, component: str, member: int = 0) -> str:
+        """Its process number in the node's container, which gives no number twice for as long as it runs."""
+        found = self._engine.execute(
+            self._member(component, member), "pgrep", "-o", "-x", component[:_COMM], check=False
+        )
+        return found.stdout.strip() if found.code == 0 else ""
+
     def heal(self) -> None:
         """Every node runs, every program of the control plane as well, and each API server says that it is ready.
 

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from pytest_k8sha.kube.client import Client
-    from pytest_k8sha.providers.base import Faults, Issuer, Request
+    from pytest_k8sha.kube.etcd import EtcdAccess
+    from pytest_k8sha.providers.base import Faults, Issuer, Listener, Request
 
 MARK_FILE = "kind.json"
 """Written, and synced to the disk, before a cluster is made: what `delete` may remove."""
@@ -129,6 +130,12 @@ class KindProvider:
     def issuer(self, state: ClusterState) -> Issuer | None:  # noqa: ARG002 - part of the Protocol
         """None: certificates are had by CertificateSigningRequest, as on any cluster."""
         return None
+
+    def etcd(self, state: ClusterState) -> EtcdAccess | None:  # noqa: ARG002
+        return None
+
+    def listeners(self, state: ClusterState) -> tuple[Listener, ...]:  # noqa: ARG002
+        return ()
 
     def dial(self, state: ClusterState, address: str, port: int) -> tuple[str, int]:
         """The address of a control-plane node leads to its published port, since the engine's network need not be

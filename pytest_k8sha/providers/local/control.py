@@ -6,6 +6,7 @@ import json
 import socket
 from typing import TYPE_CHECKING, Any
 
+from pytest_k8sha import _wait
 from pytest_k8sha.errors import EnvironmentFailure, UsageError
 from pytest_k8sha.providers.local import commands, layout
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_k8sha.providers.local.nodes import Nodes
 
 _ORDER_TIMEOUT = 30.0
+_HEAL = 90.0
 
 
 class SupervisorGone(EnvironmentFailure):
@@ -93,8 +95,20 @@ class LocalFaults:
         programs = self._control.order("status")["programs"]
         return tuple(p["member"] for p in programs if p["component"] == component and p["state"] == "running")
 
+    def instance(self, component: str, member: int = 0) -> str:
+        for one in self._control.order("status")["programs"]:
+            if (one["component"], one["member"]) == (component, member):
+                return f"{one['pid']} since {one['created']}" if one["pid"] else ""
+        return ""
+
     def heal(self) -> None:
         self._control.order("heal")
+        _wait.eventually(
+            lambda: self._control.order("status")["serving"],
+            what="every API server is ready",
+            timeout=_HEAL,
+            accept=lambda serving: len(serving) == len(self._hosts),
+        )
         self._nodes.resume_all()
 
     def _order(self, op: str, component: str, member: int) -> None:

@@ -14,7 +14,7 @@ import pytest_k8sha
 from pytest_k8sha import _clock, _process, _wait
 from pytest_k8sha.errors import EnvironmentFailure, K8shaError, StartFailed, WaitTimeout
 from pytest_k8sha.model import Impact
-from pytest_k8sha.providers.base import ClusterState
+from pytest_k8sha.providers.base import ClusterState, Listener
 from pytest_k8sha.providers.local import commands, layout, ports
 from pytest_k8sha.providers.local.control import Control, LocalFaults, SupervisorGone
 from pytest_k8sha.providers.local.layout import Layout
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+    from pytest_k8sha.kube.etcd import EtcdAccess
     from pytest_k8sha.providers.base import Request
     from pytest_k8sha.providers.local.nodes import Nodes
     from pytest_k8sha.providers.local.programs import Found
@@ -165,6 +166,26 @@ class LocalProvider:
         from pytest_k8sha.providers.local.certs import LocalIssuer
 
         return LocalIssuer(Path(state.place) / "pki")
+
+    def etcd(self, state: ClusterState) -> EtcdAccess:
+        from pytest_k8sha.kube.etcd import EtcdAccess
+
+        plan = self._layout(state)
+        urls = tuple(f"https://127.0.0.1:{member.etcd_client}" for member in plan.members)
+        return EtcdAccess(urls, plan.pki / "etcd-ca.crt", plan.pki / "etcd-client.crt", plan.pki / "etcd-client.key")
+
+    def listeners(self, state: ClusterState) -> tuple[Listener, ...]:
+        return tuple(
+            Listener(component, member.index, "127.0.0.1", port)
+            for member in self._layout(state).members
+            for component, port in (
+                (commands.APISERVER, member.api),
+                (commands.ETCD, member.etcd_client),
+                ("etcd peer", member.etcd_peer),
+                (commands.CONTROLLER_MANAGER, member.controller_manager),
+                (commands.SCHEDULER, member.scheduler),
+            )
+        )
 
     @staticmethod
     def _layout(state: ClusterState) -> Layout:
