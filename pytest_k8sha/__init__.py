@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pytest_k8sha.fleet.cluster import Cluster
     from pytest_k8sha.fleet.fleet import Fleet
     from pytest_k8sha.model import Impact, ObjectRef, Severity, Verdict, nonce
+    from pytest_k8sha.probes.api import apiread, apiwrite
+    from pytest_k8sha.probes.availability import availability
+    from pytest_k8sha.probes.target import Target
     from pytest_k8sha.tenancy.tenant import Persona, Tenant
 
 _EXPORTS = {
@@ -31,8 +34,12 @@ _EXPORTS = {
     "ObjectRef": "pytest_k8sha.model",
     "Persona": "pytest_k8sha.tenancy.tenant",
     "Severity": "pytest_k8sha.model",
+    "Target": "pytest_k8sha.probes.target",
     "Tenant": "pytest_k8sha.tenancy.tenant",
     "Verdict": "pytest_k8sha.model",
+    "apiread": "pytest_k8sha.probes.api",
+    "apiwrite": "pytest_k8sha.probes.api",
+    "availability": "pytest_k8sha.probes.availability",
     "check": "pytest_k8sha.checks.catalogue",
     "expect_denied": "pytest_k8sha.checks.denial",
     "nonce": "pytest_k8sha.model",
@@ -49,8 +56,12 @@ __all__ = [
     "ObjectRef",
     "Persona",
     "Severity",
+    "Target",
     "Tenant",
     "Verdict",
+    "apiread",
+    "apiwrite",
+    "availability",
     "check",
     "expect_denied",
     "nonce",

@@ -39,6 +39,8 @@ class Judge:
     findings: list[Finding] = field(default_factory=list)
     measures: list[Measure] = field(default_factory=list)
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    timelines: list[dict[str, Any]] = field(default_factory=list)
+    """What probes saw, summed up for the record (`pytest_k8sha.probes.timeline`)."""
 
     def ok(self, subject: object, seen: str = "") -> None:
         """The subject keeps the rule."""

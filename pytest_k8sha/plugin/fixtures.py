@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_k8sha.plugin.options import Options
     from pytest_k8sha.plugin.session import Session
     from pytest_k8sha.plugin.tools import Applier, Diagnostics
+    from pytest_k8sha.probes.availability import Probe
     from pytest_k8sha.tenancy.tenant import Tenant
 
 
@@ -123,6 +124,16 @@ def diagnostics(_k8sha: Session, cluster: Cluster, request: pytest.FixtureReques
     from pytest_k8sha.plugin.tools import Diagnostics
 
     return Diagnostics(cluster, request.node)
+
+
+@pytest.fixture
+def availability(_k8sha: Session) -> Callable[..., Probe]:
+    """``with availability("http://…", rate=20, objective="downtime <= 5s") as probe:`` - as
+    `pytest_k8sha.availability`; the probe's process is in the run's journal, and its samples are kept beside the
+    record."""
+    from pytest_k8sha.plugin.tools import prober
+
+    return prober(_k8sha)
 
 
 @pytest.fixture(scope="session")

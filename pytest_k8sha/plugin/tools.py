@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_k8sha.errors import ApiError, ImpactRefused, K8shaError, NotEvaluated
 from pytest_k8sha.kube import manifests
-from pytest_k8sha.model import LABEL_RUN, Impact, ObjectRef
+from pytest_k8sha.model import LABEL_RUN, Impact, ObjectRef, nonce
 from pytest_k8sha.plugin.cases import case_of
 from pytest_k8sha.tenancy import diagnostics
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pytest_k8sha.kube.resources import Object
     from pytest_k8sha.plugin.cases import Case
     from pytest_k8sha.plugin.session import Session
+    from pytest_k8sha.probes.availability import Probe
+    from pytest_k8sha.probes.target import Target
 
 
 def fresh_namespace(session: Session, cluster: Cluster, item: Any) -> Iterator[str]:
@@ -100,6 +102,19 @@ class Applier:
 
     def _ours(self, obj: Mapping[str, Any]) -> bool:
         return bool((obj["metadata"].get("labels") or {}).get(LABEL_RUN) == self._cluster.run.id)
+
+
+def prober(session: Session) -> Callable[..., Probe]:
+    """`pytest_k8sha.availability` with the run's journal, and a file for the samples beside the record."""
+    from pytest_k8sha.probes.availability import availability
+
+    def start(target: str | Target, **options: Any) -> Probe:
+        place = session.options.out or (session.options.record.parent if session.options.record else None)
+        if place:
+            options.setdefault("samples", place / "samples" / f"{nonce('probe')}.jsonl")
+        return availability(target, journal=session.folder.journal, **options)
+
+    return start
 
 
 class Diagnostics:

@@ -234,6 +234,7 @@ def _findings(case: Case) -> dict[str, Any]:
         "subjects": {str(verdict): count[verdict] for verdict in Verdict},
         "measures": {measure.name: measure.as_dict() for measure in case.judge.measures},
         **({"tables": case.judge.tables} if case.judge.tables else {}),
+        **({"timelines": case.judge.timelines} if case.judge.timelines else {}),
     }
 
 
