@@ -27,6 +27,7 @@ COMMANDS = {
     "doctor": ("doctor", "Say what can run here, what cannot, and the remedy."),
     "catalog": ("catalog", "List every check."),
     "report": ("report", "Make the report from records."),
+    "fleet": ("fleet", "Look at many clusters together."),
     "recover": ("recover", "Remove what killed runs left."),
     "chaos": ("chaos", "Judge Chaos Mesh manifests without a cluster."),
     "schema": ("schema", "Print the JSON Schema of a file."),

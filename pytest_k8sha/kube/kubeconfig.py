@@ -63,6 +63,13 @@ class Context:
         return connect
 
 
+def warm() -> None:
+    """Loads the client library. To be called before several threads each make their first client: its modules import
+    each other in circles, and of threads that enter such a circle at once some see it half made."""
+    from kubernetes.client import ApiClient  # noqa: F401 - newer releases load a name when it is first asked for
+    from kubernetes.config import load_kube_config_from_dict  # noqa: F401
+
+
 def paths(explicit: str | Path | None = None) -> list[Path]:
     """The files that count: the one given, else those of ``KUBECONFIG``, else ``~/.kube/config``."""
     if explicit:

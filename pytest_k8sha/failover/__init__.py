@@ -1,0 +1,1 @@
+"""Several clusters looked at together, and the failover from one to another."""
