@@ -39,6 +39,7 @@ class CheckSpec:
     controls: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     clusters: int = 1
+    promises: tuple[str, ...] = ()
 
     @property
     def suite(self) -> str:
@@ -58,6 +59,7 @@ class CheckSpec:
             "controls": list(self.controls),
             "requires": list(self.requires),
             "clusters": self.clusters,
+            "promises": list(self.promises),
         }
 
 
@@ -72,12 +74,14 @@ def check(
     controls: Sequence[str] = (),
     requires: Sequence[str] = (),
     clusters: int = 1,
+    promises: Sequence[str] = (),
 ) -> Callable[[F], F]:
     """Makes a test function a check of the catalogue.
 
     ``id`` is SUITE-TOPIC-NUMBER and never changes; ``title`` is the promise, as a sentence that is true when the check
     passes; ``why`` says what it costs when it is broken, ``remedy`` what to do then. ``requires`` names capabilities
-    (see `pytest_k8sha.capabilities`). Raises `UsageError` for values that cannot be meant.
+    (see `pytest_k8sha.capabilities`), ``promises`` what isolation the tenants' model must promise for the check to mean
+    anything (see `pytest_k8sha.tenancy.models.base.PROMISES`). Raises `UsageError` for values that cannot be meant.
     """
     if not ID_PATTERN.fullmatch(id):
         raise UsageError("a check id has the form ABC-DEF-123", value=id)
@@ -91,6 +95,7 @@ def check(
         controls=tuple(controls),
         requires=tuple(requires),
         clusters=clusters,
+        promises=tuple(promises),
     )
 
     def mark(function: F) -> F:

@@ -62,9 +62,10 @@ def doctor(cluster: tuple[str, ...], *, prepare: bool, as_json: bool) -> None:
     from pytest_k8sha.fleet.spec import from_options
     from pytest_k8sha.providers.registry import Registry
     from pytest_k8sha.settings import Settings
+    from pytest_k8sha.tenancy.models.registry import Models
 
     settings, registry = Settings.from_environment(), Registry()
-    order = from_options(cluster, registry) if cluster else None
+    order = from_options(cluster, registry, Models()) if cluster else None
     with console.working("looking") as progress:
         if prepare:
             _finder(settings, progress).all()

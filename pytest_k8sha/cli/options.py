@@ -76,7 +76,10 @@ def read_fleet(cluster: tuple[str, ...], fleet: Path | None, registry: Registry)
     """The fleet that the options mean; the demo fleet without any. Raises `UsageError` and `FileProblems`."""
     from pytest_k8sha.errors import UsageError
     from pytest_k8sha.fleet import spec
+    from pytest_k8sha.tenancy.models.registry import Models
 
     if cluster and fleet:
         raise UsageError("a fleet comes from --cluster or from --fleet, not from both")
-    return spec.from_options(cluster, registry) if cluster else spec.from_file(fleet or demo_fleet(), registry)
+    if cluster:
+        return spec.from_options(cluster, registry, Models())
+    return spec.from_file(fleet or demo_fleet(), registry, Models())

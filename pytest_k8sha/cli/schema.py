@@ -12,6 +12,7 @@ KINDS = {
     "fleet": "a fleet file (`--fleet`)",
     "tenant": "tenant.yaml of a tenant's template",
     "experiment": "an experiment: a fault with targets, a blast radius and a way back",
+    "tenants": "a mapping file: tenants that exist already, and how to act as them",
     "mutant": "a mutant: a broken set-up that a check must fail on",
     "local": "the options of a cluster of the provider local",
     "context": "the options of a cluster of the provider context",
@@ -30,9 +31,13 @@ def schema(kind: str) -> None:
 
 def of(kind: str) -> dict[str, Any]:
     """The schema of one of `KINDS`."""
-    made = {"fleet": _fleet, "tenant": _tenant, "mutant": _mutant, "experiment": _experiment}.get(
-        kind, lambda: _provider(kind)
-    )()
+    made = {
+        "fleet": _fleet,
+        "tenant": _tenant,
+        "tenants": _tenants,
+        "mutant": _mutant,
+        "experiment": _experiment,
+    }.get(kind, lambda: _provider(kind))()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "description": KINDS[kind]}
 
 
@@ -56,13 +61,36 @@ def _fleet() -> dict[str, Any]:
     order["properties"]["provider"]["enum"] = registry.names
     order.pop("additionalProperties", None)
     order["unevaluatedProperties"] = False
+    _models(made["$defs"])
     return made
+
+
+def _models(definitions: dict[str, Any]) -> None:
+    """The same for a tenant: each model's own keys where that model is named."""
+    from pytest_k8sha.tenancy.models.registry import Models
+
+    models, order = Models(), definitions["TenantOrder"]
+    order["allOf"] = []
+    for name in models.names:
+        own = models.get(name).options.model_json_schema()
+        definitions |= own.get("$defs", {})
+        is_named = {"properties": {"model": {"const": name}}, "required": ["model"]}
+        order["allOf"].append({"if": is_named, "then": {"properties": own.get("properties", {})}})
+    order["properties"]["model"]["enum"] = models.names
+    order.pop("additionalProperties", None)
+    order["unevaluatedProperties"] = False
 
 
 def _tenant() -> dict[str, Any]:
     from pytest_k8sha.tenancy.template import TenantFile
 
     return TenantFile.model_json_schema()
+
+
+def _tenants() -> dict[str, Any]:
+    from pytest_k8sha.tenancy.mapping import MappingFile
+
+    return MappingFile.model_json_schema()
 
 
 def _mutant() -> dict[str, Any]:

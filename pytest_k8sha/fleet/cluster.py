@@ -59,6 +59,11 @@ class Cluster:
     def name(self) -> str:
         return self.state.name
 
+    @property
+    def private(self) -> Path:
+        """A folder (0700) for keys that must be files."""
+        return self._private
+
     def __repr__(self) -> str:
         return f"<Cluster {self.name}, {self.state.provider}, up to {self.ceiling}>"
 

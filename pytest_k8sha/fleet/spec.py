@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pytest_k8sha.errors import FileProblem, FileProblems, UsageError
 from pytest_k8sha.kube.manifests import line_of, parse
@@ -19,16 +19,54 @@ if TYPE_CHECKING:
     from pytest_k8sha.providers.registry import Registry
 
 NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
+NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+"""A DNS label of RFC 1123."""
+
+
+class Keyed(Protocol):
+    """What is known here of a tenancy model: the keys that it reads (`pytest_k8sha.tenancy.models`)."""
+
+    options: type[BaseModel]
+
+
+class Models(Protocol):
+    """The tenancy models by name."""
+
+    def get(self, name: str) -> Keyed:
+        """Raises `UsageError` with the known names."""
+
+    def shorthand(self, text: str) -> list[dict[str, Any]]:
+        """The tenants that ``MODEL[:ARGUMENT]`` means. Raises `UsageError`."""
+
+
+class NoKeys(BaseModel):
+    """The options of a tenancy model that has none of its own."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class PersonaOrder(BaseModel):
-    """Somebody of a tenant: a user with groups, or a service account of the tenant's first namespace."""
+    """Somebody of a tenant: a user with groups, a service account, or whoever a kubeconfig's context logs in as."""
 
     model_config = ConfigDict(extra="forbid")
 
     user: str = Field("", description="the user name, as the cluster's authenticator knows it")
     groups: list[str] = Field(default_factory=list, description="the user's groups; they count for RBAC")
-    serviceAccount: str = Field("", description="a service account instead of a user")  # noqa: N815 - the file's spelling
+    serviceAccount: str = Field("", description="a service account of the tenant's first namespace")  # noqa: N815 - the file's spelling
+    kubeconfig: Path | None = Field(None, description="a kubeconfig whose credentials are this persona's own")
+    context: str = Field("", description="the context of that kubeconfig (default: its current one)")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> PersonaOrder:
+        ways = [word for word in ("user", "serviceAccount", "kubeconfig") if getattr(self, word)]
+        if len(ways) != 1:
+            said = f"{' and '.join(ways)} are given" if ways else "there is no way to act as this persona"
+            raise ValueError(f"{said}; one of user (with groups), serviceAccount or kubeconfig is expected")
+        if self.groups and not self.user:
+            raise ValueError("groups belong to a user; a service account and a kubeconfig bring their own")
+        if self.context and not self.kubeconfig:
+            raise ValueError("context names one of a kubeconfig, and there is none")
+        return self
 
 
 class Expectations(BaseModel):
@@ -48,23 +86,41 @@ class Expectations(BaseModel):
 
 
 class TenantOrder(BaseModel):
-    """A tenant: made from a template folder, or one that exists already."""
+    """A tenant of one model: made from a template folder, or one that exists already. Keys that are not listed here
+    belong to the model."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="allow")
 
-    name: str = Field(description="the tenant's name; `${tenant}` in a template")
+    model: str = Field("namespace", description="namespace, tenant-crd, existing, or a model that a plugin adds")
+    name: str = Field("", description="the tenant's name; `${tenant}` in a template (default: a new one)")
     template: Path | None = Field(None, description="a folder with `tenant.yaml` and manifests; none: it exists")
     overlays: list[Path] = Field(default_factory=list, description="further manifests, applied after the template")
     namespaces: list[str] = Field(default_factory=list, description="the tenant's namespaces (default: its name)")
     personas: dict[str, PersonaOrder] = Field(default_factory=dict, description="role → who; needed without a template")
     expects: Expectations | None = Field(None, description="what the tenant's pods promise")
+    promises: list[str] = Field(
+        default_factory=list, description="what isolation is promised (default: all that the model promises)"
+    )
 
     @field_validator("name")
     @classmethod
     def _label(cls, value: str) -> str:
-        if not NAME.fullmatch(value):
+        if value and not NAME.fullmatch(value):
             raise ValueError("a lower-case DNS label of at most 32 characters is expected")
         return value
+
+    @field_validator("namespaces")
+    @classmethod
+    def _labels(cls, value: list[str]) -> list[str]:
+        wrong = [name for name in value if not NAMESPACE.fullmatch(name)]
+        if wrong:
+            raise ValueError(f"{', '.join(map(repr, wrong))}: a lower-case DNS label is expected")
+        return value
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        """The model's own keys, not yet validated."""
+        return dict(self.model_extra or {})
 
 
 class ClusterOrder(BaseModel):
@@ -110,7 +166,7 @@ class FleetSpec(BaseModel):
     clusters: dict[str, ClusterOrder] = Field(min_length=1, description="the clusters by name")
 
 
-def from_options(options: Iterable[str], registry: Registry) -> FleetSpec:
+def from_options(options: Iterable[str], registry: Registry, models: Models | None = None) -> FleetSpec:
     """Reads ``NAME=PROVIDER[:ARGUMENT][,key=value…]``. Raises `UsageError` for the first that cannot be meant."""
     clusters: dict[str, ClusterOrder] = {}
     for text in options:
@@ -136,6 +192,8 @@ def from_options(options: Iterable[str], registry: Registry) -> FleetSpec:
                 said = "is no key here" if taken else "is given twice"
                 raise UsageError(f"cluster {name}: {key} {said}", value=pair)
             data[key] = value.split("+") if key == "apply" else value
+            if key == "tenants" and models:
+                data[key] = models.shorthand(value)
         try:
             order = ClusterOrder.model_validate(data)
             order.provider_options(registry)
@@ -152,8 +210,11 @@ def from_options(options: Iterable[str], registry: Registry) -> FleetSpec:
     return FleetSpec(clusters=clusters)
 
 
-def from_file(path: Path, registry: Registry) -> FleetSpec:
-    """Reads a fleet file; paths in it count from its folder. Raises `FileProblems` with every mistake."""
+def from_file(path: Path, registry: Registry, models: Models | None = None) -> FleetSpec:
+    """Reads a fleet file; paths in it count from its folder. Raises `FileProblems` with every mistake.
+
+    Without ``models`` no tenant may have keys of its model.
+    """
     problems: list[FileProblem] = []
     try:
         text = path.read_text()
@@ -173,6 +234,7 @@ def from_file(path: Path, registry: Registry) -> FleetSpec:
             )
 
     spec = None
+    own: dict[tuple[str, int], BaseModel] = {}
     try:
         spec = FleetSpec.model_validate(data)
     except ValidationError as error:
@@ -195,16 +257,40 @@ def from_file(path: Path, registry: Registry) -> FleetSpec:
             options.model_validate({k: v for k, v in raw.items() if k not in ClusterOrder.model_fields})
         except ValidationError as error:
             note(error, ("clusters", name), {*ClusterOrder.model_fields, *options.model_fields})
+        tenants = raw.get("tenants")
+        for i, tenant in enumerate(tenants if isinstance(tenants, list) else ()):
+            place = ("clusters", name, "tenants", i)
+            if not isinstance(tenant, dict):
+                continue
+            try:
+                model = models.get(str(tenant.get("model", "namespace"))).options if models else NoKeys
+            except UsageError as error:
+                where = line_of(lines, data, (*place, "model"))
+                problems.append(FileProblem(str(path), where, ".".join(map(str, (*place, "model"))), str(error)))
+                continue
+            try:
+                own[str(name), i] = model.model_validate(
+                    {k: v for k, v in tenant.items() if k not in TenantOrder.model_fields}
+                )
+            except ValidationError as error:
+                note(error, place, {*TenantOrder.model_fields, *model.model_fields})
     if spec is not None:
-        problems += _missing_paths(spec, path, lines, data)
+        problems += _missing_paths(spec, own, path, lines, data)
     if problems:
         raise FileProblems(problems)
     assert spec is not None  # noqa: S101 - a failed validation left a problem
     return spec
 
 
-def _missing_paths(spec: FleetSpec, path: Path, lines: Mapping[int, Mapping[Any, int]], data: Any) -> list[FileProblem]:
-    """Makes the file's relative paths absolute, in place, and tells which do not exist."""
+def _missing_paths(
+    spec: FleetSpec,
+    own: Mapping[tuple[str, int], BaseModel],
+    path: Path,
+    lines: Mapping[int, Mapping[Any, int]],
+    data: Any,
+) -> list[FileProblem]:
+    """Makes the file's relative paths absolute, in place, and tells which do not exist. ``own`` are the keys that
+    belong to a tenant's model, by the cluster's name and the tenant's place in its list."""
     missing = []
 
     def absolute(given: Path, *field: Any) -> Path:
@@ -221,6 +307,12 @@ def _missing_paths(spec: FleetSpec, path: Path, lines: Mapping[int, Mapping[Any,
             if tenant.template:
                 tenant.template = absolute(tenant.template, *place, "template")
             tenant.overlays = [absolute(p, *place, "overlays", j) for j, p in enumerate(tenant.overlays)]
+            for role, persona in tenant.personas.items():
+                if persona.kubeconfig:
+                    persona.kubeconfig = absolute(persona.kubeconfig, *place, "personas", role, "kubeconfig")
+            for key, value in own.get((name, i), ()):
+                if isinstance(value, Path):
+                    setattr(tenant, key, absolute(value, *place, key))
     return missing
 
 

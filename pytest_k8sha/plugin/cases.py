@@ -26,6 +26,8 @@ class Needs:
     impact: Impact | None = None
     requires: tuple[str, ...] = ()
     clusters: int = 1
+    promises: tuple[str, ...] = ()
+    """What the tenants' model must promise."""
 
 
 @dataclass
@@ -71,7 +73,7 @@ def needs_of(item: Any) -> Needs:
     """From the check, else from the markers. Raises `UsageError` for a marker that cannot be meant."""
     spec = spec_of(getattr(item, "obj", None))
     if spec:
-        return Needs(spec.impact, spec.requires, spec.clusters)
+        return Needs(spec.impact, spec.requires, spec.clusters, spec.promises)
     impact = _one(item, "k8sha_impact", str)
     clusters = _one(item, "k8sha_clusters", int)
     requires = [word for marker in item.iter_markers("k8sha_requires") for word in marker.args]

@@ -11,11 +11,17 @@ if TYPE_CHECKING:
 
     from pytest_k8sha.fleet.fleet import Fleet
     from pytest_k8sha.providers.base import Provider
+    from pytest_k8sha.tenancy.models.base import TenancyModel
 
 
 @pytest.hookspec
 def pytest_k8sha_providers(config: pytest.Config) -> Sequence[Provider]:  # type: ignore[empty-body]
     """Return further providers of clusters (see `pytest_k8sha.providers.base.Provider`)."""
+
+
+@pytest.hookspec
+def pytest_k8sha_tenancy_models(config: pytest.Config) -> Sequence[TenancyModel]:  # type: ignore[empty-body]
+    """Return further tenancy models (see `pytest_k8sha.tenancy.models.base.TenancyModel`)."""
 
 
 @pytest.hookspec

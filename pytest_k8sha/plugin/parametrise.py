@@ -8,6 +8,7 @@ from pytest_k8sha.capabilities.probe import check_words
 from pytest_k8sha.errors import K8shaError
 from pytest_k8sha.plugin.cases import needs_of
 from pytest_k8sha.plugin.session import activate
+from pytest_k8sha.tenancy.models.base import check_promises
 
 TARGET = "_k8sha_target"
 
@@ -18,6 +19,7 @@ def generate(metafunc: pytest.Metafunc) -> None:
     try:
         needs = needs_of(metafunc.definition)
         check_words(needs.requires)
+        check_promises(needs.promises)
     except K8shaError as error:
         raise pytest.Collector.CollectError(f"{metafunc.definition.nodeid}: {error}") from error
     if TARGET in metafunc.fixturenames:

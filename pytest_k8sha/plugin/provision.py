@@ -20,12 +20,12 @@ from pytest_k8sha.model import Impact, nonce
 from pytest_k8sha.providers.base import STATE_FILE, ClusterState
 from pytest_k8sha.recover import sweep
 from pytest_k8sha.settings import bundled
-from pytest_k8sha.tenancy import template
 
 if TYPE_CHECKING:
     from pytest_k8sha.fleet.cluster import Cluster
     from pytest_k8sha.fleet.run import RunFolder
     from pytest_k8sha.plugin.session import Session
+    from pytest_k8sha.tenancy.models.registry import Models
     from pytest_k8sha.tenancy.tenant import Tenant
 
 
@@ -163,11 +163,11 @@ def _ready(session: Session, found: Fleet, name: str) -> Readiness:
             step = "did not take the manifests of `apply`"
             session.progress(f"{name}: applying the manifests of the fleet file")
             cluster.apply(manifests.load(Path(p) for p in order.apply))
-        for tenant in order.tenants:
+        for tenant in session.models.prepare(order.tenants):
             step = f"did not take tenant {tenant.name}"
-            session.progress(f"{name}: making tenant {tenant.name}")
-            template.establish(cluster, tenant)
-            ready.tenants.append(template.prepare(tenant)[0].model_dump(mode="json"))
+            session.progress(f"{name}: tenant {tenant.name} of the model {tenant.model}")
+            session.models.create(cluster, tenant)
+            ready.tenants.append(tenant.model_dump(mode="json"))
     except K8shaError as error:
         ready.problem = f"cluster {name} {step}: {error}"
         ready.facts["problem"] = ready.problem
@@ -193,30 +193,28 @@ def tenants(session: Session, cluster: Cluster) -> list[Tenant]:
     """
     declared = session.readiness(cluster.name).tenants
     if declared:
-        return [template.describe(cluster, TenantOrder.model_validate(data)) for data in declared]
+        return [session.models.describe(cluster, TenantOrder.model_validate(data)) for data in declared]
     file = f"tenants-{cluster.name}.json"
     path = session.folder.path / file
     with FileLock(path.with_suffix(".lock"), timeout=LOCK_DEADLINE):
         if not path.exists():
             with session.progress.during(f"{cluster.name}: two tenants are being made"):
-                session.save(file, _fresh(cluster))
+                session.save(file, _fresh(session.models, cluster))
         data = json.loads(path.read_text())
     if data["problem"]:
         raise (NotEvaluated if data["refused"] else Inconclusive)(data["problem"])
-    return [template.describe(cluster, TenantOrder.model_validate(order)) for order in data["tenants"]]
+    return [session.models.describe(cluster, TenantOrder.model_validate(order)) for order in data["tenants"]]
 
 
-def _fresh(cluster: Cluster) -> dict[str, Any]:
+def _fresh(models: Models, cluster: Cluster) -> dict[str, Any]:
     made = []
     try:
         # Shares of the API server are objects of the cluster, which only a run that may do anything makes.
         fair = [bundled("fixtures", "tenants", "fairness")] if cluster.ceiling >= Impact.DISRUPT else []
         for prefix in ("acme", "globex"):
-            order = TenantOrder.model_validate(
-                {"name": nonce(prefix), "template": bundled("fixtures", "tenants", "good"), "overlays": fair}
-            )
-            template.establish(cluster, order)
-            made.append(template.prepare(order)[0].model_dump(mode="json"))
+            order = models.ordinary(nonce(prefix), fair)
+            models.create(cluster, order)
+            made.append(order.model_dump(mode="json"))
     except ImpactRefused as error:
         return {"problem": f"tenants cannot be made on cluster {cluster.name}: {error}", "refused": True, "tenants": []}
     except K8shaError as error:

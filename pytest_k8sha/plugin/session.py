@@ -15,7 +15,7 @@ from pytest_k8sha.plugin.options import Options
 from pytest_k8sha.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from pytest_k8sha.fleet.cluster import Cluster
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_k8sha.plugin.terminal import Progress
     from pytest_k8sha.providers.registry import Registry
     from pytest_k8sha.record.redact import Redactor
+    from pytest_k8sha.tenancy.models.registry import Models
     from pytest_k8sha.tenancy.tenant import Tenant
 
 KEY = pytest.StashKey["Session"]()
@@ -92,10 +93,17 @@ class Session:
         return Registry([provider for answer in answers for provider in answer])
 
     @cached_property
+    def models(self) -> Models:
+        from pytest_k8sha.tenancy.models.registry import Models
+
+        answers = self.config.hook.pytest_k8sha_tenancy_models(config=self.config)
+        return Models([model for answer in answers for model in answer])
+
+    @cached_property
     def spec(self) -> FleetSpec:
         if self.options.fleet:
-            return from_file(self.options.fleet, self.registry)
-        return from_options(self.options.clusters, self.registry)
+            return from_file(self.options.fleet, self.registry, self.models)
+        return from_options(self.options.clusters, self.registry, self.models)
 
     @property
     def names(self) -> list[str]:
@@ -106,7 +114,6 @@ class Session:
         """Reads everything that the user gave. Raises `UsageError`, with all mistakes of all files at once."""
         from pytest_k8sha.kube import kubeconfig, manifests
         from pytest_k8sha.record import chain
-        from pytest_k8sha.tenancy import template
 
         mistakes: list[FileProblem] = []
         for name, order in self.spec.clusters.items():
@@ -114,18 +121,16 @@ class Session:
                 manifests.load(order.apply)
             except FileProblems as error:
                 mistakes += error.problems
-            for tenant in order.tenants:
-                try:
-                    template.prepare(tenant)
-                except FileProblems as error:
-                    mistakes += error.problems
+            try:
+                self.models.prepare(order.tenants)
+            except FileProblems as error:
+                mistakes += error.problems
+            except UsageError as error:
+                raise UsageError(f"cluster {name}: {error}") from error
             if order.provider == "context":
                 # The provider finds it out as well, but by then other clusters would be on their way.
                 options: Any = order.provider_options(self.registry)
                 kubeconfig.load(options.kubeconfig, order.argument)
-            doubled = [t.name for t in order.tenants if [o.name for o in order.tenants].count(t.name) > 1]
-            if doubled:
-                raise UsageError(f"cluster {name}: two tenants have one name", value=doubled[0])
         if mistakes:
             raise FileProblems(dict.fromkeys(mistakes))
         out, record = self.options.out, self.options.record
@@ -209,6 +214,16 @@ class Session:
         from pytest_k8sha.plugin import provision
 
         return provision.tenants(self, cluster)
+
+    def unpromised(self, name: str, words: Iterable[str]) -> list[str]:
+        """What the models of the cluster's tenants do not promise, in words; nothing where tenants are made anew."""
+        orders = self.readiness(name).tenants or [self.models.ordinary("made-anew").model_dump()]
+        return [
+            f"tenant {order['name']} is not promised {word} (model {order['model']})"
+            for word in words
+            for order in orders
+            if word not in order["promises"]
+        ]
 
     def dead(self, name: str) -> str:
         """Why a cluster that was there is known to be gone; empty while nothing is known. Shared by all workers."""

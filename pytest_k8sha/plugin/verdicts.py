@@ -62,6 +62,9 @@ class Verdicts:
             missing = cluster.capabilities.missing(needs.requires) if needs.requires else []
             if missing:
                 raise NotEvaluated(f"cluster {name}: " + "; ".join(missing))
+            unpromised = session.unpromised(name, needs.promises) if needs.promises else []
+            if unpromised:
+                raise NotEvaluated(f"cluster {name}: " + "; ".join(unpromised))
 
     @pytest.hookimpl(wrapper=True, specname="pytest_runtest_setup")
     def skip_in_setup(self, item: pytest.Item) -> Generator[None, None, None]:

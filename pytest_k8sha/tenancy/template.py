@@ -6,13 +6,16 @@ name. An owner reference without a uid gets that of the namespace or CRD of this
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pytest_k8sha.errors import FileProblem, FileProblems, UsageError
+from pytest_k8sha.errors import ApiError, FileProblem, FileProblems, UsageError
 from pytest_k8sha.fleet.spec import Expectations, PersonaOrder, TenantOrder
 from pytest_k8sha.kube import manifests
+from pytest_k8sha.model import LABEL_RUN
+from pytest_k8sha.tenancy import acting
 from pytest_k8sha.tenancy.tenant import Persona, Tenant
 
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_k8sha.fleet.cluster import Cluster
+    from pytest_k8sha.kube.resources import Object
+    from pytest_k8sha.tenancy.models.base import TenancyModel
 
 TENANT_FILE = "tenant.yaml"
 
@@ -81,38 +86,88 @@ def read(path: Path, values: dict[str, str]) -> TenantFile:
         ) from error
 
 
-def describe(cluster: Cluster, order: TenantOrder) -> Tenant:
+def describe(cluster: Cluster, order: TenantOrder, model: TenancyModel | None = None) -> Tenant:
     """The tenant that an already filled order describes; no request is sent."""
     namespaces = tuple(order.namespaces or [order.name])
-    personas = {
-        role: Persona(
-            cluster,
-            role,
-            user=who.user,
-            groups=tuple(who.groups),
-            account=who.serviceAccount,
-            namespace=namespaces[0] if who.serviceAccount else "",
-        )
-        for role, who in order.personas.items()
-    }
-    return Tenant(cluster, order.name, namespaces, personas, order=order)
+    personas = {role: persona(cluster, role, who, namespaces[0]) for role, who in order.personas.items()}
+    return Tenant(cluster, order.name, namespaces, personas, order=order, model=model)
 
 
-def establish(cluster: Cluster, order: TenantOrder) -> Tenant:
+def persona(cluster: Cluster, role: str, who: PersonaOrder, namespace: str, *, impersonated: bool = False) -> Persona:
+    """Somebody as described. ``impersonated``: the administrator acts as them, and no credentials are made."""
+    connect = None
+    if who.kubeconfig:
+        connect = partial(acting.by_kubeconfig, cluster, str(who.kubeconfig), who.context)
+    elif impersonated:
+        connect = partial(acting.by_impersonation, cluster)
+    return Persona(
+        cluster,
+        role,
+        user=who.user,
+        groups=tuple(who.groups),
+        account=who.serviceAccount,
+        namespace=namespace if who.serviceAccount else "",
+        connect=connect,
+    )
+
+
+def establish(cluster: Cluster, order: TenantOrder, model: TenancyModel | None = None) -> Tenant:
     """Makes a tenant from its template (or takes the existing one) and returns it ready for pods.
 
-    Raises `FileProblems`, and `ApiError` for the first object that the cluster refuses.
+    Raises `FileProblems`, `UsageError` for a namespace that exists already and is not this run's (nothing is changed
+    then), and `ApiError` for the first object that the cluster refuses.
     """
     filled, objects = prepare(order)
-    tenant = describe(cluster, filled)
+    tenant = describe(cluster, filled, model)
     if objects:
-        first = [o for o in objects if o["kind"] in {"Namespace", "CustomResourceDefinition"}]
-        rest: list[dict[str, Any]] = [o for o in objects if o not in first]
-        made = cluster.apply(first)
+        spaces = [o for o in objects if o["kind"] == "Namespace"]
+        theirs = tenant.namespaces if filled.template else ()
+        refuse_foreign(cluster, [*(o["metadata"]["name"] for o in spaces), *theirs])
+        cluster.apply([o for o in objects if o["kind"] == "CustomResourceDefinition"])
+        made = make_namespaces(cluster, spaces)
         for namespace in tenant.namespaces:
             cluster.await_namespace(namespace)
+        rest = [o for o in objects if o["kind"] not in {"Namespace", "CustomResourceDefinition"}]
         cluster.apply([_owned(o, made) for o in rest], tenant.namespace)
     return tenant
+
+
+def make_namespaces(cluster: Cluster, spaces: Iterable[dict[str, Any]]) -> list[Object]:
+    """Makes those that are not there yet, by a request that cannot take over what somebody else made in between; takes
+    back what it made when one is refused. One of this run's own is applied again."""
+    made: list[Object] = []
+    for space in spaces:
+        name = space["metadata"]["name"]
+        if cluster.guard.owns(name):
+            made += cluster.apply([space])
+            continue
+        try:
+            made.append(cluster.resource("v1", "Namespace").create(space))
+        except ApiError as error:
+            for earlier in made:
+                cluster.delete_namespace(earlier["metadata"]["name"], wait=False)
+            if error.status == 409:
+                raise taken("namespace", name) from error
+            raise
+    return made
+
+
+def refuse_foreign(cluster: Cluster, names: Iterable[str]) -> None:
+    """Raises `UsageError` when one of these namespaces exists and this run did not make it."""
+    namespaces = cluster.resource("v1", "Namespace")
+    for name in dict.fromkeys(names):
+        found = namespaces.find(name)
+        if found is not None and (found["metadata"].get("labels") or {}).get(LABEL_RUN) != cluster.run.id:
+            raise taken("namespace", name)
+
+
+def taken(what: str, name: str) -> UsageError:
+    return UsageError(
+        f"this {what} exists already and is not this run's; nothing was changed",
+        value=name,
+        remedy="give the tenant another name; take one that exists by `model: existing`; or run `k8sha recover` if an "
+        "earlier run left it",
+    )
 
 
 def _owned(manifest: manifests.Manifest, owners: Iterable[Mapping[str, Any]]) -> manifests.Manifest:

@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha.errors import NotEvaluated
 from pytest_k8sha.model import nonce
+from pytest_k8sha.tenancy import acting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pytest_k8sha.fleet.cluster import Cluster
     from pytest_k8sha.fleet.spec import Expectations, TenantOrder
     from pytest_k8sha.kube.client import Client
     from pytest_k8sha.kube.resources import Object, Resource
+    from pytest_k8sha.tenancy.models.base import TenancyModel
 
 
 class Persona:
-    """Somebody of a tenant: a user with groups, or a service account.
+    """Somebody of a tenant: a user with groups, a service account, or whoever ``connect`` logs in as.
 
-    ``user`` and ``groups`` are what the API server's authoriser sees, the groups that it adds itself included.
+    ``user`` and ``groups`` are what the API server's authoriser sees, the groups that it adds itself included; where
+    only the server knows them, it is asked once.
     """
 
     def __init__(
@@ -32,29 +35,42 @@ class Persona:
         groups: tuple[str, ...] = (),
         account: str = "",
         namespace: str = "",
+        connect: Callable[[Persona], Client] | None = None,
     ) -> None:
         self.cluster = cluster
         self.role = role
         self.account = account
         self.namespace = namespace
-        if account:
-            self.user = f"system:serviceaccount:{namespace}:{account}"
-            self.groups: tuple[str, ...] = (
-                "system:serviceaccounts",
-                f"system:serviceaccounts:{namespace}",
-                "system:authenticated",
-            )
-        else:
-            self.user = user
-            self.groups = (*groups, "system:authenticated")
+        self._user = user
         self._own_groups = groups
+        self._connect = connect
 
     def __str__(self) -> str:
         return f"{self.role} ({self.user})"
 
     @cached_property
+    def user(self) -> str:
+        if self.account:
+            return f"system:serviceaccount:{self.namespace}:{self.account}"
+        return self._user or self._seen[0]
+
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        if self.account:
+            return ("system:serviceaccounts", f"system:serviceaccounts:{self.namespace}", "system:authenticated")
+        return (*self._own_groups, "system:authenticated") if self._user else self._seen[1]
+
+    @cached_property
+    def _seen(self) -> tuple[str, tuple[str, ...]]:
+        """Who the server takes the credentials for."""
+        return acting.whoami(self.client)
+
+    @cached_property
     def client(self) -> Client:
-        """A client with this persona's own credentials: a client certificate or a service account token."""
+        """A client with this persona's own credentials: a client certificate, a service account token, those of a
+        kubeconfig; or the administrator's, who impersonates."""
+        if self._connect:
+            return self._connect(self)
         if self.account:
             return self.cluster.service_account(self.account, self.namespace)
         return self.cluster.user(self.user, self._own_groups)
@@ -136,6 +152,7 @@ class Tenant:
         personas: Mapping[str, Persona],
         *,
         order: TenantOrder | None = None,
+        model: TenancyModel | None = None,
     ) -> None:
         self.cluster = cluster
         self.name = name
@@ -143,6 +160,8 @@ class Tenant:
         self.personas = dict(personas)
         self.order = order
         """How the tenant was ordered, its template filled in."""
+        self.model = model
+        """How it came to be, and how another one is made; None for a tenant that no model answers for."""
 
     def __repr__(self) -> str:
         return f"<Tenant {self.name} on {self.cluster.name}: {', '.join(self.namespaces)}>"

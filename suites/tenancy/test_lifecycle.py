@@ -24,6 +24,7 @@ def test_tenants_see_only_their_own(cluster: Cluster, tenants: list[Tenant], jud
     "Nothing remains of a tenant that is deleted",
     severity="medium",
     impact="exercise",
+    promises=["lifecycle"],
     why="A binding that outlives its tenant gives its rights to the next one of the same name; a stuck finalizer keeps "
     "data that was to be erased.",
     remedy="Keep what belongs to a tenant inside its namespaces, and retire controllers only after their finalizers.",

@@ -13,6 +13,7 @@ CONTROLS = ["NIST-800-53r5:CM-6", "NIST-800-53r5:CM-7", "SOC2:CC6.8", "ISO-27001
     "Pods and workloads without the required labels are refused, by the policy's name",
     severity="medium",
     impact="rehearse",
+    promises=["policies"],
     why="What has no tenant, environment and cost centre can be neither billed nor found in an incident.",
     remedy="Bind a policy that demands the labels, with validationActions [Deny], to every tenant namespace.",
     controls=CONTROLS,
@@ -26,6 +27,7 @@ def test_labels_are_required(cluster: Cluster, tenants: list[Tenant], judge: Jud
     "Images from registries that are not allowed are refused, by the policy's name",
     severity="high",
     impact="rehearse",
+    promises=["policies"],
     why="An image from anywhere runs inside the cluster, unscanned. A prefix without a slash lets in a host whose name "
     "only begins like the right one.",
     remedy="Bind a policy over containers, initContainers and ephemeralContainers; end each allowed prefix with a "
@@ -41,6 +43,7 @@ def test_registries_are_allowed_by_name(cluster: Cluster, tenants: list[Tenant],
     "Workloads with privileged containers are refused, by the policy's name",
     severity="high",
     impact="rehearse",
+    promises=["policies"],
     why="Pod Security refuses the pods and lets the Deployment be, which then never gets any; and it does not see what "
     "a namespace without labels runs.",
     remedy="Bind a policy over the pod templates of workloads, initContainers included.",
@@ -55,6 +58,7 @@ def test_privileged_workloads_are_refused(cluster: Cluster, tenants: list[Tenant
     "An update that breaks a policy is refused, by the policy's name",
     severity="high",
     impact="exercise",
+    promises=["policies"],
     why="A policy that matches CREATE alone is passed in two steps: make it right, then change it.",
     remedy="Match the operations CREATE and UPDATE in every policy.",
     controls=CONTROLS,

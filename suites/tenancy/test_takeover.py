@@ -28,6 +28,7 @@ def test_namespace_labels_are_out_of_reach(cluster: Cluster, tenants: list[Tenan
     "Nobody of a tenant makes, replaces, finalizes or deletes a namespace",
     severity="critical",
     impact="rehearse",
+    promises=["namespaces"],
     why="/finalize removes a namespace whose objects are still there, /status lies to every controller that reads it, "
     "and a namespace of one's own making is outside quota and policy.",
     remedy="Remove create, update and delete on namespaces, namespaces/status and namespaces/finalize.",

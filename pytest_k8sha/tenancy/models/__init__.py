@@ -1,0 +1,1 @@
+"""Tenancy models: how tenants come to be, and what isolation they promise. One file a model."""
