@@ -27,6 +27,9 @@ LEVELS = ("privileged", "baseline", "restricted")
 OLD = 3
 """An enforced version that is this many minor releases behind the cluster lacks what they added."""
 
+BY_RUNTIME = ("privileged", "hostPID", "hostPath volume")
+"""An exempt class lets everything through; three fields show it."""
+
 
 def author(tenant: Tenant) -> Client:
     """The tenant's own person who may create pods; the administrator where there is none."""
@@ -72,13 +75,10 @@ def _rehearse(client: Client, path: str, pod: dict[str, Any]) -> RequestError | 
     return None
 
 
-def _judge(judge: Judge, subject: str, breach: pods.Breach, answer: RequestError | None) -> None:
+def _judge(judge: Judge, subject: str, breach: pods.Breach, answer: RequestError | None, *, remedy: str = "") -> None:
     if answer is None:
-        judge.bad(
-            subject,
-            seen="the pod is admitted",
-            remedy=f"label the namespace {PREFIX}enforce={breach.level}; warn and audit refuse nothing",
-        )
+        usual = f"label the namespace {PREFIX}enforce={breach.level}; warn and audit refuse nothing"
+        judge.bad(subject, seen="the pod is admitted", remedy=remedy or usual)
         return
     denial = attribute(answer) if isinstance(answer, ApiError) else None
     word = breach.tells or breach.name
@@ -98,6 +98,35 @@ def judge_restricted(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) 
             "no tenant promises the restricted level", remedy="say podSecurity: restricted in tenant.yaml"
         )
     judge_fields(judge, cluster, strict, pods.RESTRICTED, (pods.CONTAINER, pods.INIT, pods.SIDECAR))
+
+
+def judge_runtimes(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) -> None:
+    """Pods of each runtime class of the cluster, since Pod Security may exempt a class by its name. A right pod of the
+    class that is refused shows that the tenant may not use it."""
+    classes = [c["metadata"]["name"] for c in cluster.resource("node.k8s.io/v1", "RuntimeClass").list()]
+    if not classes:
+        raise NotEvaluated(f"cluster {cluster.name} has no runtime class, so none can be exempt")
+    breaches = [breach for breach in pods.BASELINE if breach.name in BY_RUNTIME]
+    for tenant in tenants:
+        client = author(tenant)
+        path = f"/api/v1/namespaces/{tenant.namespace}/pods"
+        problem = _rehearse(client, path, pods.pod(tenant))
+        if not judge.control(problem is None, f"{tenant.namespace}: a right pod is admitted ({problem})"):
+            continue
+        for name in classes:
+            right = pods.pod(tenant, runtimeClassName=name)
+            problem = _rehearse(client, path, right)
+            if problem is not None:
+                judge.skip(f"{tenant.namespace}: pods of runtime class {name}", f"a right one is refused: {problem}")
+                continue
+            for breach in breaches:
+                wrong = breach.into(right, lambda made: made["spec"]["containers"][0])
+                answer = _rehearse(client, path, wrong)
+                subject = f"{tenant.namespace}: {breach.name} in a pod of runtime class {name}"
+                way_out = (
+                    f"take {name} out of exemptions.runtimeClasses, or label the namespace {PREFIX}enforce=baseline"
+                )
+                _judge(judge, subject, breach, answer, remedy=way_out)
 
 
 # --- ephemeral containers ----------------------------------------------------------------------------------------

@@ -93,3 +93,19 @@ def test_no_forbidden_pod_by_a_deployment(cluster: Cluster, tenants: list[Tenant
 )
 def test_pod_security_labels(cluster: Cluster, tenants: list[Tenant], judge: Judge) -> None:
     podsecurity.judge_labels(judge, cluster, tenants)
+
+
+@check(
+    "TEN-POD-007",
+    "No runtime class is a way around Pod Security",
+    severity="critical",
+    impact="rehearse",
+    promises=["pod-security"],
+    why="Pod Security may exempt a runtime class by name, for sandboxes that hold a privileged pod; whoever may use "
+    "the class is exempt in every namespace.",
+    remedy="Take the class out of exemptions.runtimeClasses in the PodSecurityConfiguration, or refuse it to tenants "
+    "by a policy.",
+    controls=CONTROLS,
+)
+def test_runtime_classes_are_not_exempt(cluster: Cluster, tenants: list[Tenant], judge: Judge) -> None:
+    podsecurity.judge_runtimes(judge, cluster, tenants)
