@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_k8sha.chaos.members import MembersEngine
+from pytest_k8sha.chaos.nodes import NodesEngine
+from pytest_k8sha.chaos.pods import PodsEngine
 from pytest_k8sha.errors import NotEvaluated
 
 if TYPE_CHECKING:
@@ -14,7 +16,11 @@ if TYPE_CHECKING:
     from pytest_k8sha.chaos.order import Order
     from pytest_k8sha.fleet.cluster import Cluster
 
-ENGINES: Mapping[str, Callable[[Cluster], ChaosEngine]] = {"members": MembersEngine}
+ENGINES: Mapping[str, Callable[[Cluster], ChaosEngine]] = {
+    "members": MembersEngine,
+    "nodes": NodesEngine,
+    "pods": PodsEngine,
+}
 """The engine of each block of an order."""
 
 

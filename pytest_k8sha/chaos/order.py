@@ -160,7 +160,8 @@ ACTIONS: dict[str, dict[str, str]] = {
         "delete": "deleted, with their grace period",
         "kill": "deleted without grace",
         "evict": "evicted through the eviction API, budgets respected",
-        "container-kill": "the main process of a container ends by SIGKILL",
+        "container-kill": "every process of a container ends by SIGKILL; its kubelet starts another one",
+        "freeze": "SIGSTOP to every process of a container: it holds its connections and answers nothing",
     },
 }
 """Every action, by the block that names its targets."""

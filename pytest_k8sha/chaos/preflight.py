@@ -111,7 +111,7 @@ def pod_risks(pods: Sequence[Object], budgets: Iterable[Object], hit: Iterable[s
     ready, left, owners = Counter[str](), Counter[str](), dict[str, str]()
     for pod in pods:
         by_space.setdefault(pod["metadata"].get("namespace", ""), []).append(pod)
-        owner = _owner(pod)
+        owner = owner_of(pod)
         lost = pod["metadata"].get("uid", "") in gone
         if lost:
             owners[owner] = f"{pod['metadata'].get('namespace', '')}/{pod['metadata']['name']}"
@@ -141,7 +141,7 @@ def pod_risks(pods: Sequence[Object], budgets: Iterable[Object], hit: Iterable[s
     return found
 
 
-def _owner(pod: Object) -> str:
+def owner_of(pod: Object) -> str:
     """The controller of a pod, ``Kind namespace/name``; a ReplicaSet counts by itself. Empty where there is none."""
     for owner in pod["metadata"].get("ownerReferences") or []:
         if owner.get("controller"):

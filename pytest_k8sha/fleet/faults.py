@@ -26,6 +26,23 @@ class JournalledFaults:
     def resume_heartbeat(self, node: str) -> None:
         self._take_back((f"heartbeat of {node}", 0), lambda: self._faults.resume_heartbeat(node))
 
+    def stop_kubelet(self, node: str) -> None:
+        self._make((f"kubelet of {node}", 0), lambda: self._faults.stop_kubelet(node))
+
+    def start_kubelet(self, node: str) -> None:
+        self._take_back((f"kubelet of {node}", 0), lambda: self._faults.start_kubelet(node))
+
+    def kill_container(self, node: str, container: str) -> None:
+        what = (f"container {container} on {node}", 0)
+        self._make(what, lambda: self._faults.kill_container(node, container))
+        self._take_back(what, lambda: None)  # its kubelet starts another one by itself
+
+    def freeze_container(self, node: str, container: str) -> None:
+        self._make((f"container {container} on {node}", 0), lambda: self._faults.freeze_container(node, container))
+
+    def thaw_container(self, node: str, container: str) -> None:
+        self._take_back((f"container {container} on {node}", 0), lambda: self._faults.thaw_container(node, container))
+
     def stop(self, component: str, member: int = 0) -> None:
         self._make((component, member), lambda: self._faults.stop(component, member))
 

@@ -107,6 +107,20 @@ class Faults(Protocol):
 
     def resume_heartbeat(self, node: str) -> None: ...
 
+    def stop_kubelet(self, node: str) -> None:
+        """The node's kubelet ends and stays down; its containers go on, and nobody looks after them."""
+
+    def start_kubelet(self, node: str) -> None: ...
+
+    def kill_container(self, node: str, container: str) -> None:
+        """SIGKILL to all processes of a running container, which its kubelet then starts anew. ``container`` is the id
+        in the pod's status."""
+
+    def freeze_container(self, node: str, container: str) -> None:
+        """SIGSTOP to all processes of a running container: it holds its connections and answers nothing."""
+
+    def thaw_container(self, node: str, container: str) -> None: ...
+
     def stop(self, component: str, member: int = 0) -> None:
         """Ends a control-plane program (``etcd``, ``kube-apiserver``, ``kube-controller-manager``,
         ``kube-scheduler``) of one member and keeps it down."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pytest_k8sha import _wait
 from pytest_k8sha.errors import EnvironmentFailure, NotEvaluated, UsageError, WaitTimeout
 from pytest_k8sha.providers.kind.engine import CONTROL_PLANE
+from pytest_k8sha.providers.kind.inside import Inside
 
 if TYPE_CHECKING:
     from pytest_k8sha.providers.kind.engine import Engine, NodeContainer
@@ -36,6 +37,7 @@ class KindFaults:
 
     def __init__(self, engine: Engine, cluster: str) -> None:
         self._engine, self._cluster = engine, cluster
+        self._inside = Inside(engine)
 
     # --- nodes ---------------------------------------------------------------------------------------------------
 
@@ -51,6 +53,25 @@ class KindFaults:
 
     def resume_heartbeat(self, node: str) -> None:
         self._up(self._node(node, self._nodes()))
+
+    def stop_kubelet(self, node: str) -> None:
+        self._inside.stop_kubelet(self._node(node, self._nodes()).name)
+
+    def start_kubelet(self, node: str) -> None:
+        """Also of a node that has lost its power meanwhile."""
+        self.resume_heartbeat(node)
+        self._inside.start_kubelet(node)
+
+    # --- containers of pods --------------------------------------------------------------------------------------
+
+    def kill_container(self, node: str, container: str) -> None:
+        self._inside.kill(self._node(node, self._nodes()).name, container)
+
+    def freeze_container(self, node: str, container: str) -> None:
+        self._inside.freeze(self._node(node, self._nodes()).name, container)
+
+    def thaw_container(self, node: str, container: str) -> None:
+        self._inside.thaw(self._node(node, self._nodes()).name, container)
 
     # --- programs of the control plane ---------------------------------------------------------------------------
 
@@ -102,12 +123,14 @@ class KindFaults:
         return found.stdout.strip() if found.code == 0 else ""
 
     def heal(self) -> None:
-        """Every node runs, every program of the control plane as well, and each API server says that it is ready.
+        """Every node and its kubelet runs, every program of the control plane as well, no process is stopped, and each
+        API server says that it is ready.
 
         Raises `WaitTimeout` when that does not come about.
         """
         for node in self._nodes():
             self._up(node)
+            self._inside.thaw_all(node.name)
         for node in self._control_planes():
             for component in COMPONENTS:
                 self._put_back(node.name, component)
@@ -121,6 +144,8 @@ class KindFaults:
                 timeout=_HEAL,
                 interval=0.3,
             )
+        for node in self._nodes():
+            self._inside.start_kubelet(node.name)
 
     # --- the steps -----------------------------------------------------------------------------------------------
 

@@ -109,6 +109,8 @@ class KindProvider:
         found = {
             "nodes:real": f"{how}: pods run in node containers",
             "faults:heartbeat": f"{how}: a node container is killed and started",
+            "faults:kubelet": f"{how}: the kubelet in a node container is stopped and started",
+            "faults:containers": f"{how}: containers of pods are killed, frozen and thawed in their node container",
             "faults:members": f"{how}: programs of control-plane nodes are stopped, killed, frozen and started",
         }
         members = state.details.get("members", 1)

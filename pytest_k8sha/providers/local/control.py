@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha import _wait
-from pytest_k8sha.errors import EnvironmentFailure, UsageError
+from pytest_k8sha.errors import EnvironmentFailure, NotEvaluated, UsageError
 from pytest_k8sha.providers.local import commands, layout
 
 if TYPE_CHECKING:
@@ -75,6 +75,22 @@ class LocalFaults:
 
     def resume_heartbeat(self, node: str) -> None:
         self._nodes.heartbeat(node, on=True)
+
+    def stop_kubelet(self, node: str) -> None:
+        """As a node without heartbeat: a simulated node has no containers that could go on."""
+        self.stop_heartbeat(node)
+
+    def start_kubelet(self, node: str) -> None:
+        self.resume_heartbeat(node)
+
+    def kill_container(self, node: str, container: str) -> None:
+        raise NotEvaluated(f"the simulated node {node} runs no container {container}")
+
+    def freeze_container(self, node: str, container: str) -> None:
+        raise NotEvaluated(f"the simulated node {node} runs no container {container}")
+
+    def thaw_container(self, node: str, container: str) -> None:
+        """Nothing was frozen."""
 
     def stop(self, component: str, member: int = 0) -> None:
         self._order("stop", component, member)
