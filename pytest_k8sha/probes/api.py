@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 FASTEST = 100.0
 """Requests a second to an API: each is a new TLS connection, which is work for the server as well."""
 
-MOST_OBJECTS = 64
+OBJECTS = 16
+"""ConfigMaps that a probe writes to in turn, so that its own requests do not get in each other's way."""
+
+STALE = 65.0
+"""Seconds in which no field is written twice. A write that was given up may still be carried out: an API server ends a
+request after 60 s (``--request-timeout``), and what it writes late must not be taken for a lost write of another."""
 
 
 def apiread(cluster: Cluster, *, url: str = "", server_name: str = "") -> Target:
@@ -88,16 +93,17 @@ class ApiTarget(Target):
             )
         cluster = self.cluster
         uid = cluster.client.get("/api/v1/namespaces/kube-system")["metadata"]["uid"]
-        order = {**self.describe(), "uid": uid, "objects": [], "namespace": "", "rate": rate}
+        fields = math.ceil(rate * STALE / OBJECTS)
+        order = {**self.describe(), "uid": uid, "objects": [], "namespace": "", "rate": rate, "fields": fields}
         if not self.writes:
             yield order
             return
         namespace = self.namespace or cluster.create_namespace("k8sha-probe")
         objects = cluster.resource("v1", "ConfigMap")
-        names = [nonce("k8sha-probe") for _ in range(min(MOST_OBJECTS, math.ceil(rate) + 2))]
+        names = [nonce("k8sha-probe") for _ in range(OBJECTS)]
         try:
             for name in names:
-                objects.create({"metadata": {"name": name}, "data": {"nonce": ""}}, namespace)
+                objects.create({"metadata": {"name": name}, "data": {}}, namespace)
             yield {**order, "objects": names, "namespace": namespace}
         finally:
             self._clean(namespace, names)

@@ -76,11 +76,12 @@ class Calls:
 
     def _write(self, nonce: str, turn: int) -> Result:
         objects = self._order["objects"]
-        name = objects[turn % len(objects)]  # no two requests that are under way at once write to one object
+        round_, place = divmod(turn, len(objects))
+        name, field = objects[place], f"f{round_ % self._order['fields']}"
         path = f"/api/v1/namespaces/{self._order['namespace']}/configmaps/{name}"
-        self._request("PATCH", path, body={"data": {"nonce": nonce}})
+        self._request("PATCH", path, body={"data": {field: nonce}})
         answer = self._request("GET", path)
-        found = (answer.get("data") or {}).get("nonce", "") if isinstance(answer, dict) else ""
+        found = (answer.get("data") or {}).get(field, "") if isinstance(answer, dict) else ""
         if found != nonce:
             return Result(Outcome.WRONG, detail=f"read back {found!r}, wrote {nonce!r}")
         return Result(Outcome.OK)

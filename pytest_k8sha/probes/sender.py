@@ -64,6 +64,7 @@ class Sender:
         self._target = target
         self._period = period
         self._timeout = timeout
+        self._patience = max(period / 2, timeout / 10)
         self._out = out
         self._keep = keep
         self._tasks: set[asyncio.Task[None]] = set()
@@ -132,6 +133,9 @@ class Sender:
         except Exception as error:  # noqa: BLE001 - whatever it is, the sample says so
             result = failure(error)
         done = _clock.now()
+        if result.outcome is Outcome.TIMEOUT and done - sent - self._timeout > self._patience:
+            # This process slept, and the answer may have waited for it.
+            result = Result(Outcome.MISSED, detail=f"{(done - sent - self._timeout) * 1000:.1f} ms late to give it up")
         if result.outcome is Outcome.MISSED:
             self._write([k, scheduled, 0, 0, Outcome.MISSED, "", "", result.detail])
             return

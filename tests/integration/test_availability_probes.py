@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_k8sha import _clock
+from pytest_k8sha import _clock, apiread, apiwrite, availability
 from pytest_k8sha._process import ProcessId
 from pytest_k8sha._wait import eventually
 from pytest_k8sha.checks.judge import Judge
-from pytest_k8sha.errors import ApiError, ImpactRefused, TransportError
+from pytest_k8sha.errors import ApiError, ImpactRefused, NotEvaluated, TransportError, UsageError
 from pytest_k8sha.fleet.cluster import Cluster
 from pytest_k8sha.kube import manifests
 from pytest_k8sha.model import Impact, Run, Verdict
 from pytest_k8sha.probes import canary, control_plane, eviction, node_loss
+from pytest_k8sha.probes.sample import Outcome
 from pytest_k8sha.settings import bundled
 from pytest_k8sha.workloads import inventory, spread
 from tests.integration import local_clusters
@@ -185,3 +186,39 @@ def test_the_canary_passes_the_strictest_pod_security(three: Cluster) -> None:
         assert canary.placed(three, namespace, "canary", near="node-1") == "node-1"
     finally:
         three.delete_namespace(namespace, wait=False)
+
+
+def test_reads_and_writes_are_probed_through_the_loss_of_a_member(three: Cluster) -> None:
+    """While one API server is frozen, a probe of that one sees it down and back again, and writes by the cluster's
+    address are read back whenever they succeed; their namespace goes with their probe."""
+    frozen = apiread(three, url=control_plane.endpoints(three)[1].url, server_name=control_plane.SERVER_NAME)
+    with availability(apiwrite(three), rate=5, timeout=5.0) as write, availability(frozen, rate=5) as read:
+        namespaces = [n["metadata"]["name"] for n in three.resource("v1", "Namespace").list()]
+        (own,) = [name for name in namespaces if name.startswith("k8sha-probe")]
+        with read.fault("kube-apiserver 1 stands still") as mark:
+            three.faults.freeze("kube-apiserver", 1)
+            mark.injected()
+            eventually(lambda: read.outage().failed > 3, timeout=60)
+            three.faults.thaw("kube-apiserver", 1)
+        read.await_recovery()
+        write.await_recovery()
+    assert read.outage().outcomes[Outcome.TIMEOUT] > 3
+    recovery = read.outage().recovery
+    assert recovery
+    assert recovery.bounded
+    assert write.outage().outcomes[Outcome.OK] > 5
+    assert write.outage().outcomes[Outcome.WRONG] == 0
+    eventually(lambda: three.resource("v1", "Namespace").find(own) is None, timeout=60)
+
+
+def test_a_probe_that_writes_needs_the_right(three: Cluster, tmp_path: Path) -> None:
+    """Below *exercise* nothing is written, not even by a probe; a rate that is a load of its own is refused."""
+    below = Cluster(three.state, three.provider, run=three.run, private=tmp_path, ceiling=Impact.OBSERVE)
+    with pytest.raises(NotEvaluated):
+        apiwrite(below)
+    with pytest.raises(UsageError, match="fewer requests"):
+        with availability(apiread(below), rate=500):
+            pytest.fail("the block must not begin")
+    with availability(apiread(below), rate=20) as probe:
+        pass
+    assert not probe.outage().failed
