@@ -111,7 +111,7 @@ def test_a_cordon_is_journalled_and_taken_back(cluster: Cluster, tmp_path: Path)
 
 
 def test_a_drain_evicts_and_tells_what_stays(cluster: Cluster, space: str, tmp_path: Path) -> None:
-    """Pods leave the node one after another, as the budget lets them; with a budget of all, the drain says who stays."""
+    """Pods leave the node as the budget lets them; with a budget of all, the drain says who stays."""
     node = ready(cluster, space)[0]["spec"]["nodeName"]
     wanted = order("empty", "drain", nodes={"names": [node]}, proveWithin="30s", accept=["outage"])
     engine = NodesEngine(cluster)
