@@ -6,20 +6,25 @@ at its own address, not at the stable one, behind which another member may answe
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from pytest_k8sha import _clock
 from pytest_k8sha.chaos import preflight
 from pytest_k8sha.chaos.engine import Candidates, Observation, Target
-from pytest_k8sha.errors import EnvironmentFailure, K8shaError, NotEvaluated, UsageError
+from pytest_k8sha.errors import EnvironmentFailure, K8shaError, NotEvaluated, RequestError, UsageError
 from pytest_k8sha.probes import control_plane, listening
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pytest_k8sha.chaos.engine import Plan
     from pytest_k8sha.chaos.order import Members, Order
     from pytest_k8sha.fleet.cluster import Cluster
     from pytest_k8sha.providers.base import Listener
+
+
+_READS = 3
 
 
 class NoLeader(EnvironmentFailure):
@@ -36,6 +41,7 @@ class MembersEngine:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._before: dict[Target, str] = {}
+        self._quick: dict[Target, float] = {}
 
     def resolve(self, order: Order) -> Candidates:
         wanted = _members(order)
@@ -67,6 +73,13 @@ class MembersEngine:
 
     def inject(self, plan: Plan) -> None:
         faults, action = self._cluster.faults, plan.order.spec.action
+        if action in {"cut", "delay"} and "faults:links" not in self._cluster.capabilities.known:
+            raise NotEvaluated(
+                f"cluster {self._cluster.name} has nothing between its members that could be cut",
+                remedy="make it with several members and links=true",
+            )
+        if action == "delay":
+            self._quick = {target: self._round_trip(target) for target in plan.targets}
         self._before = {t: faults.instance(t.kind, t.member) for t in plan.targets}
         for target in plan.targets:
             match action:
@@ -79,11 +92,13 @@ class MembersEngine:
                 case "restart":
                     faults.kill(target.kind, target.member)
                     faults.start(target.kind, target.member)
-                case _:
-                    raise NotEvaluated(f"cluster {self._cluster.name} has no fault {action} for {target.kind}")
+                case "cut":
+                    faults.cut(target.kind, target.member)
+                case "delay":
+                    faults.delay(target.kind, target.member, plan.order.spec.latency or 0.0)
 
     def observe(self, plan: Plan) -> Observation:
-        seen = [self._felt(plan.order.spec.action, target) for target in plan.targets]
+        seen = [self._felt(plan.order, target) for target in plan.targets]
         unfelt = [one for one in seen if not one]
         worst = next((one for one in unfelt if one.holds is None), unfelt[0] if unfelt else None)
         return worst or Observation(holds=True, seen="; ".join(one.seen for one in seen))
@@ -95,10 +110,13 @@ class MembersEngine:
         faults, wrong = self._cluster.faults, []
         for target in plan.targets:
             try:
-                if plan.order.spec.action == "freeze":
-                    faults.thaw(target.kind, target.member)
-                else:
-                    faults.start(target.kind, target.member)
+                match plan.order.spec.action:
+                    case "freeze":
+                        faults.thaw(target.kind, target.member)
+                    case "cut" | "delay":
+                        faults.mend(target.kind, target.member)
+                    case _:
+                        faults.start(target.kind, target.member)
             except K8shaError as error:
                 wrong.append(f"{target}: {error}")
         if wrong:
@@ -121,22 +139,76 @@ class MembersEngine:
         known = {one.member for one in self._cluster.provider.listeners(self._cluster.state) if one.member >= 0}
         return len(known) or int(self._cluster.capabilities.counts.get("members") or 1)
 
-    def _felt(self, action: str, target: Target) -> Observation:
-        faults = self._cluster.faults
-        if action == "restart":
-            now = faults.instance(target.kind, target.member)
-            other = bool(now) and now != self._before.get(target)
-            return Observation(other, f"{target} is another process now" if other else f"{target} is the same process")
+    def _felt(self, order: Order, target: Target) -> Observation:
+        match order.spec.action:
+            case "restart":
+                now = self._cluster.faults.instance(target.kind, target.member)
+                other = bool(now) and now != self._before.get(target)
+                return Observation(other, f"{target} is {'another' if other else 'the same'} process now")
+            case "cut":
+                return self._is_alone(target)
+            case "delay":
+                return self._is_slow(target, 2 * (order.spec.latency or 0.0))
+            case _:
+                return self._is_silent(target)
+
+    def _is_silent(self, target: Target) -> Observation:
         listener = _listener(self._cluster, target)
         if listener is None:
-            gone = target.member not in faults.running(target.kind)
-            return Observation(gone, f"{target} does not run" if gone else f"{target} still runs")
+            gone = target.member not in self._cluster.faults.running(target.kind)
+            return Observation(gone, f"{target} {'does not run' if gone else 'still runs'}")
         answer = listening.ask(listener)
+        where = f"{listener.host}:{listener.port}"
         if answer.certificate is not None:
-            return Observation(holds=False, seen=f"{target} still answers at {listener.host}:{listener.port}")
-        return Observation(
-            holds=True, seen=f"{target} does not answer at {listener.host}:{listener.port}: {answer.problem}"
-        )
+            return Observation(holds=False, seen=f"{target} still answers at {where}")
+        return Observation(holds=True, seen=f"{target} does not answer at {where}: {answer.problem}")
+
+    def _is_alone(self, target: Target) -> Observation:
+        """A member of etcd that hears no peer knows of no leader; an API server without etcd is not ready."""
+        if target.kind == "etcd":
+            leader = self._cluster.etcd.status(target.member).leader
+            return Observation(
+                leader == "0", f"{target} knows of {'no leader' if leader == '0' else f'leader {leader}'}"
+            )
+        try:
+            health = control_plane.health(self._cluster, self._endpoint(target), "/readyz")
+        except RequestError as error:
+            return Observation(holds=True, seen=f"{target} is not ready: {error}")
+        failed = [name for name in health.failed if name.startswith("etcd")]
+        said = f"its checks {', '.join(failed)} fail" if failed else "its checks of etcd say ok"
+        return Observation(bool(failed), f"{target}: {said}")
+
+    def _is_slow(self, target: Target, least: float) -> Observation:
+        """A read by quorum crosses the links once in each direction, at the least."""
+        quick, now = self._quick.get(target, 0.0), self._round_trip(target)
+        said = f"a read at {target} takes {1000 * now:.0f} ms, {1000 * quick:.0f} ms before"
+        if quick >= least:
+            return Observation(holds=None, seen=f"{said}: it was as slow before")
+        return Observation(now >= least, said)
+
+    def _round_trip(self, target: Target) -> float:
+        """The quickest of a few reads by quorum, in seconds: what else keeps the machine busy only adds to it."""
+        if target.kind == "etcd":
+            read: Callable[[], object] = partial(self._cluster.etcd.healthy, target.member, timeout=10.0)
+        else:
+            url = self._endpoint(target).url
+            client = self._cluster.client.at(url, server_name=control_plane.SERVER_NAME)
+            read = partial(client.get, "/api/v1/namespaces/kube-system")
+        read()  # the first one of a connection also shakes hands
+        return min(_timed(read) for _ in range(_READS))
+
+    def _endpoint(self, target: Target) -> control_plane.Endpoint:
+        """The API server of a member, at its own address, listed or not at this moment."""
+        listener = _listener(self._cluster, target)
+        if listener is None:
+            raise NotEvaluated(f"it is not known where {target} listens")
+        return control_plane.Endpoint(listener.host, listener.port, f"https://{listener.host}:{listener.port}")
+
+
+def _timed(read: Callable[[], object]) -> float:
+    begun = _clock.now()
+    read()
+    return _clock.now() - begun
 
 
 def steady(cluster: Cluster) -> Observation:

@@ -58,6 +58,15 @@ class JournalledFaults:
     def thaw(self, component: str, member: int = 0) -> None:
         self._take_back((component, member), lambda: self._faults.thaw(component, member))
 
+    def cut(self, component: str, member: int = 0) -> None:
+        self._make((f"links of {component}", member), lambda: self._faults.cut(component, member))
+
+    def delay(self, component: str, member: int, seconds: float) -> None:
+        self._make((f"links of {component}", member), lambda: self._faults.delay(component, member, seconds))
+
+    def mend(self, component: str, member: int = 0) -> None:
+        self._take_back((f"links of {component}", member), lambda: self._faults.mend(component, member))
+
     def member_of(self, identity: str) -> int | None:
         return self._faults.member_of(identity)
 

@@ -135,6 +135,16 @@ class Faults(Protocol):
 
     def thaw(self, component: str, member: int = 0) -> None: ...
 
+    def cut(self, component: str, member: int = 0) -> None:
+        """Nothing passes any more between the ``etcd`` of a member and its peers, or between the ``kube-apiserver`` of
+        a member and its etcd. Needs the capability ``faults:links``, as the next one does."""
+
+    def delay(self, component: str, member: int, seconds: float) -> None:
+        """What passes there comes ``seconds`` later, in each direction."""
+
+    def mend(self, component: str, member: int = 0) -> None:
+        """Takes `cut` and `delay` back."""
+
     def member_of(self, identity: str) -> int | None:
         """The member whose program holds a Lease under this identity (``HOST_UUID``); None when it cannot be told."""
 

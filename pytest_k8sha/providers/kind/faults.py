@@ -105,6 +105,15 @@ class KindFaults:
     def thaw(self, component: str, member: int = 0) -> None:
         self._signal(self._member(component, member), component, "CONT")
 
+    def cut(self, component: str, member: int = 0) -> None:  # noqa: ARG002 - part of the Protocol
+        raise NotEvaluated("kind puts nothing between members that could be cut")
+
+    def delay(self, component: str, member: int, seconds: float) -> None:  # noqa: ARG002
+        raise NotEvaluated("kind puts nothing between members that could make it slow")
+
+    def mend(self, component: str, member: int = 0) -> None:
+        """Nothing was cut."""
+
     def member_of(self, identity: str) -> int | None:
         host = identity.rpartition("_")[0]
         members = [node.name for node in self._control_planes()]

@@ -111,7 +111,7 @@ def create(pki: Path, advertised: tuple[str, ...]) -> None:
         "front-proxy-ca": front.pair,
         "apiserver": ca.issue("kube-apiserver", hosts=(*local, *names, SERVICE_IP, *advertised)),
         "component": ca.issue("k8sha-component", hosts=local),
-        "etcd": etcd.issue("etcd", hosts=local),
+        "etcd": etcd.issue("etcd", hosts=(*local, *advertised)),
         "etcd-client": etcd.issue("kube-apiserver-etcd-client", ("system:masters",)),
         "front-proxy-client": front.issue("front-proxy-client"),
         **{name: ca.issue(user, groups) for name, (user, groups) in CLIENTS.items()},

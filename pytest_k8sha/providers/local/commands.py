@@ -90,8 +90,8 @@ class _Writer:
         return path
 
     def etcd(self, member: Member) -> Command:
-        peers = ",".join(f"member-{m.index}=https://127.0.0.1:{m.etcd_peer}" for m in self._layout.members)
-        client, peer = f"https://127.0.0.1:{member.etcd_client}", f"https://127.0.0.1:{member.etcd_peer}"
+        peers = ",".join(f"member-{m.index}={self._peer_url(m)}" for m in self._layout.members)
+        client = f"https://127.0.0.1:{member.etcd_client}"
         tls = {
             f"{prefix}{key}": value
             for prefix in ("", "peer-")
@@ -107,8 +107,8 @@ class _Writer:
             "data-dir": self._layout.data / f"etcd-{member.index}",
             "listen-client-urls": client,
             "advertise-client-urls": client,
-            "listen-peer-urls": peer,
-            "initial-advertise-peer-urls": peer,
+            "listen-peer-urls": f"https://127.0.0.1:{member.etcd_peer}",
+            "initial-advertise-peer-urls": self._peer_url(member),
             "initial-cluster": peers,
             "initial-cluster-state": "new",
             "initial-cluster-token": self._layout.name,
@@ -118,7 +118,13 @@ class _Writer:
         }
         if not self._options.durable:
             flags["unsafe-no-fsync"] = True
-        return self._command(ETCD, member.index, flags, env=_MEMORY)
+        env = {**_MEMORY, "HTTPS_PROXY": f"http://127.0.0.1:{member.peer_proxy}"} if member.peer_proxy else _MEMORY
+        return self._command(ETCD, member.index, {**flags, **_further(self._options.etcd_args)}, env=env)
+
+    @staticmethod
+    def _peer_url(member: Member) -> str:
+        """Go asks no proxy for a loopback address, so with proxies it is the one that nobody routes."""
+        return f"https://{member.advertised if member.peer_proxy else '127.0.0.1'}:{member.etcd_peer}"
 
     def apiserver(self, member: Member) -> Command:
         options, pki = self._options, self._pki
@@ -134,7 +140,7 @@ class _Writer:
             "default-unreachable-toleration-seconds": options.toleration,
             "enable-admission-plugins": ",".join(dict.fromkeys(self._admission())) or None,
             "disable-admission-plugins": ",".join(options.admission_off) or None,
-            "etcd-servers": f"https://127.0.0.1:{member.etcd_client}",
+            "etcd-servers": f"https://127.0.0.1:{member.store_proxy or member.etcd_client}",
             "etcd-cafile": pki / "etcd-ca.crt",
             "etcd-certfile": pki / "etcd-client.crt",
             "etcd-keyfile": pki / "etcd-client.key",

@@ -63,6 +63,15 @@ class LocalFaults:
     def __init__(self, control: Control, nodes: Nodes, hosts: tuple[str, ...] = ()) -> None:
         self._control, self._nodes, self._hosts = control, nodes, hosts
 
+    def cut(self, component: str, member: int = 0) -> None:
+        self._order("cut", component, member)
+
+    def delay(self, component: str, member: int, seconds: float) -> None:
+        self._order("delay", component, member, seconds=seconds)
+
+    def mend(self, component: str, member: int = 0) -> None:
+        self._order("mend", component, member)
+
     def member_of(self, identity: str) -> int | None:
         host = identity.rpartition("_")[0]
         if host in self._hosts:
@@ -127,7 +136,7 @@ class LocalFaults:
         )
         self._nodes.resume_all()
 
-    def _order(self, op: str, component: str, member: int) -> None:
+    def _order(self, op: str, component: str, member: int, **more: float) -> None:
         if component not in commands.PROGRAMS:
             raise UsageError("unknown component", value=component, allowed=commands.PROGRAMS)
-        self._control.order(op, component=component, member=member)
+        self._control.order(op, component=component, member=member, **more)

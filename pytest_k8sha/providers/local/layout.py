@@ -23,6 +23,10 @@ class Member:
     etcd_peer: int
     controller_manager: int
     scheduler: int
+    peer_proxy: int = 0
+    """By which its etcd reaches its peers, and ``store_proxy`` by which its API server reaches its etcd: where what
+    passes can be cut (`links`), else 0."""
+    store_proxy: int = 0
 
     @property
     def advertised(self) -> str:
@@ -32,6 +36,7 @@ class Member:
 
 
 PORTS_PER_MEMBER = 5
+LINK_PORTS = 2
 
 
 @dataclass(frozen=True)
@@ -44,13 +49,13 @@ class Layout:
     members: tuple[Member, ...]
 
     @classmethod
-    def of(cls, name: str, place: Path, members: int, ports: list[int]) -> Layout:
+    def of(cls, name: str, place: Path, members: int, ports: list[int], *, links: bool = False) -> Layout:
         """Gives out ``ports``; there must be as many as `ports_needed` says."""
         stable, rest = ports[0], iter(ports[1:])
         made = []
         for index in range(members):
             api = stable if members == 1 else next(rest)
-            made.append(Member(index, api, *(next(rest) for _ in range(PORTS_PER_MEMBER - 1))))
+            made.append(Member(index, api, *(next(rest) for _ in range(_ports_of_one(links=links) - 1))))
         return cls(name, place, stable, tuple(made))
 
     @property
@@ -89,8 +94,13 @@ class Layout:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def ports_needed(members: int) -> int:
-    return PORTS_PER_MEMBER if members == 1 else 1 + PORTS_PER_MEMBER * members
+def ports_needed(members: int, *, links: bool = False) -> int:
+    each = _ports_of_one(links=links)
+    return each if members == 1 else 1 + each * members
+
+
+def _ports_of_one(*, links: bool) -> int:
+    return PORTS_PER_MEMBER + (LINK_PORTS if links else 0)
 
 
 def plan_file(place: Path) -> Path:

@@ -48,6 +48,11 @@ class LocalOptions(BaseModel):
     feature_gates: Words = Field((), description="feature gates of every Kubernetes program, as Name=true")
     apiserver_args: Words = Field((), description="further flags of kube-apiserver, without the leading dashes")
     controller_manager_args: Words = Field((), description="further flags of kube-controller-manager")
+    etcd_args: Words = Field((), description="further flags of etcd, such as quota-backend-bytes=16777216")
+    links: bool = Field(
+        False,  # noqa: FBT003
+        description="what passes between members goes through forwarders that can cut it and make it slow",
+    )
     leader_elect: bool = Field(True, description="leader election of controller managers and schedulers")  # noqa: FBT003
     audit: Literal["none", "metadata", "request", "requestresponse"] = Field(
         "metadata", description="the level at which every request is logged"
@@ -91,7 +96,7 @@ class LocalOptions(BaseModel):
     def _are_gates(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return _all_match(value, _GATE, "Name=true or Name=false")
 
-    @field_validator("apiserver_args", "controller_manager_args")
+    @field_validator("apiserver_args", "controller_manager_args", "etcd_args")
     @classmethod
     def _are_flags(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return _all_match(tuple(word.removeprefix("--") for word in value), _FLAG, "flag=value")

@@ -17,7 +17,7 @@ from pytest_k8sha.model import Impact
 from pytest_k8sha.providers.base import ClusterState, Listener
 from pytest_k8sha.providers.local import commands, layout, ports
 from pytest_k8sha.providers.local.control import Control, LocalFaults, SupervisorGone
-from pytest_k8sha.providers.local.layout import Layout
+from pytest_k8sha.providers.local.layout import Layout, Member
 from pytest_k8sha.providers.local.options import LocalOptions
 from pytest_k8sha.settings import Settings
 
@@ -60,7 +60,11 @@ class LocalProvider:
         clock = _clock.Deadline(options.start_timeout)
         _check_space(request.place)
         programs = self._programs(request, options)
-        hold = ports.reserve(self._settings.state / "ports", layout.ports_needed(options.members), wanted=options.port)
+        hold = ports.reserve(
+            self._settings.state / "ports",
+            layout.ports_needed(options.members, links=options.links),
+            wanted=options.port,
+        )
         started: _process.Program | None = None
         try:
             plan = self._write(request, options, programs, hold)
@@ -133,6 +137,8 @@ class LocalProvider:
                 programs = Control(Path(state.place)).order("status")["programs"]
                 if all(one["own_hostname"] for one in programs if one["component"] == commands.APISERVER):
                     found["members:identity"] = "the system gives each API server a host name of its own"
+        if options.links and options.members > 1:
+            found["faults:links"] = "the supervisor forwards what passes between members, and cuts or delays it"
         if options.nodes:
             found["nodes:simulated"] = f"KWOK, {options.nodes} nodes in {min(options.zones, options.nodes)} zones"
             found["faults:heartbeat"] = "kwok lets go of a node whose label says so"
@@ -189,7 +195,8 @@ class LocalProvider:
 
     @staticmethod
     def _layout(state: ClusterState) -> Layout:
-        return Layout.of(state.name, Path(state.place), int(state.options["members"]), state.details["ports"])
+        members, links = int(state.options["members"]), bool(state.options.get("links"))
+        return Layout.of(state.name, Path(state.place), members, state.details["ports"], links=links)
 
     # --- the steps of create -------------------------------------------------------------------------------------
 
@@ -204,7 +211,7 @@ class LocalProvider:
     ) -> Layout:
         from pytest_k8sha.providers.local import certs, kubeconfigs
 
-        plan = Layout.of(request.name, request.place, options.members, hold.ports)
+        plan = Layout.of(request.name, request.place, options.members, hold.ports, links=options.links)
         plan.prepare()
         certs.create(plan.pki, tuple(member.advertised for member in plan.members))
         kubeconfigs.write(plan.kubeconfig, name=request.name, server=plan.server, pki=plan.pki, client="admin")
@@ -217,6 +224,7 @@ class LocalProvider:
             "commands": [command.as_dict() for command in commands.all_of(plan, options, paths, _STAGES)],
             "members": [member.api for member in plan.members],
             "stable": plan.stable,
+            "links": [_ends(member) for member in plan.members] if options.links else [],
             "ports": hold.files,
             "ports_folder": str(hold.folder),
             "start_timeout": options.start_timeout,
@@ -270,6 +278,17 @@ class LocalProvider:
 
         private = place / "config"
         return Nodes(connect(place / "kubeconfig", private))
+
+
+def _ends(member: Member) -> dict[str, Any]:
+    """What `links.Ends` is made of."""
+    return {
+        "address": member.advertised,
+        "proxy": member.peer_proxy,
+        "store": member.store_proxy,
+        "peer": member.etcd_peer,
+        "client": member.etcd_client,
+    }
 
 
 def _supervisor(state: ClusterState) -> _process.ProcessId:

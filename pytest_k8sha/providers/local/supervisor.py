@@ -9,7 +9,9 @@ Linux: elsewhere `k8sha recover` ends them). Orders come over a socket in the cl
     {"op": "status"}                          what runs, and how far the start is
     {"op": "ready"}                           the same, answered when the API servers are ready or the start failed
     {"op": "stop" | "kill" | "start" | "freeze" | "thaw", "component": …, "member": …}
-    {"op": "heal"}                            every program runs again
+    {"op": "cut" | "mend", "component": …, "member": …}                  what passes there (see `links`)
+    {"op": "delay", "component": …, "member": …, "seconds": …}
+    {"op": "heal"}                            every program runs again, and everything passes
     {"op": "keep"}                            a cluster without an owner is made, and stays when its maker ends
     {"op": "down"}                            answered when every program is gone
 
@@ -34,6 +36,7 @@ from pytest_k8sha.providers.local import layout
 from pytest_k8sha.providers.local.balancer import Balancer
 from pytest_k8sha.providers.local.children import Child
 from pytest_k8sha.providers.local.health import Prober
+from pytest_k8sha.providers.local.links import Links
 from pytest_k8sha.providers.local.ports import Hold
 
 _STORE, _SERVER, _CONTROLLERS = "etcd", "kube-apiserver", "kube-controller-manager"
@@ -53,6 +56,7 @@ class Supervisor:
         self._members: list[int] = plan["members"]
         self._prober = Prober(place / "pki")
         self._balancer = Balancer(plan["stable"], self._members) if len(self._members) > 1 else None
+        self._links = Links(plan["links"]) if plan["links"] else None
         self._timings: dict[str, float] = {}
         self._failure = ""
         self._kept = False
@@ -68,6 +72,8 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._down.set)
         try:
+            if self._links:
+                await self._links.open()
             self._begin(_STORE)
             self._begin(_SERVER)
             server = await self._listen()
@@ -218,6 +224,8 @@ class Supervisor:
         await asyncio.gather(*(child.end(_GRACE if self._plan["durable"] else 0.5) for child in store))
         if self._balancer:
             self._balancer.close()
+        if self._links:
+            self._links.close()
         for folder in layout.folders_that_go(self._place):
             shutil.rmtree(folder, ignore_errors=True)
         for file in layout.files_that_go(self._place):
@@ -255,11 +263,15 @@ class Supervisor:
             case "keep":
                 self._keep()
             case "heal":
+                if self._links:
+                    self._links.heal()
                 for child in self._children:
                     child.thaw()
                     child.start()
             case "start" | "stop" | "kill" | "freeze" | "thaw" as op:
                 await self._change(op, self._find(order))
+            case "cut" | "mend" | "delay" as op:
+                self._change_link(op, order)
             case op:
                 raise UsageError("unknown order", value=op)
         return self._status()
@@ -278,6 +290,20 @@ class Supervisor:
             case _:
                 child.thaw()
 
+    def _change_link(self, op: str, order: dict[str, Any]) -> None:
+        if self._links is None:
+            raise UsageError(
+                "what passes between members of this cluster goes through no forwarder",
+                remedy="make it with links=true",
+            )
+        match op:
+            case "cut":
+                self._links.cut(order["component"], order["member"])
+            case "delay":
+                self._links.delay(order["component"], order["member"], float(order["seconds"]))
+            case _:
+                self._links.mend(order["component"], order["member"])
+
     def _find(self, order: dict[str, Any]) -> Child:
         for child in self._children:
             if child.component == order["component"] and child.member == order["member"]:
@@ -295,6 +321,7 @@ class Supervisor:
             "failure": self._failure,
             "timings": self._timings,
             "programs": [child.as_dict() for child in self._children],
+            "links": self._links.as_list() if self._links else [],
             "serving": self._balancer.healthy if self._balancer else self._members,
         }
 
