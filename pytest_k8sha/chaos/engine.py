@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pytest_k8sha.chaos.order import Order
 
@@ -52,7 +52,17 @@ class Observation:
     seen: str
 
     def __bool__(self) -> bool:
-        return self.holds is True
+        """Refused: *no* and *not measured* are two things, and neither may be taken for the absence of an answer."""
+        raise TypeError("an observation is not true or false; ask for what it holds")
+
+    @classmethod
+    def all_of(cls, seen: Sequence[Observation]) -> Observation:
+        """What several come to: not measured when one was not, else as the first that does not hold, else all."""
+        for wanted in (None, False):
+            for one in seen:
+                if one.holds is wanted:
+                    return one
+        return cls(bool(seen) or None, "; ".join(one.seen for one in seen))
 
 
 @dataclass(frozen=True)

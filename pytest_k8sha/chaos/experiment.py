@@ -203,14 +203,11 @@ class Experiment:
 
     def _is_steady(self) -> Observation:
         first = self.engine.steady(self.order)
-        if not first or self._steady is None:
-            return first
-        second = self._steady()
-        return Observation(second.holds, f"{first.seen}; {second.seen}")
+        return first if self._steady is None else Observation.all_of([first, self._steady()])
 
     def _until(self, look: Callable[[], Observation], seconds: float, what: str) -> Observation:
         try:
-            return eventually(look, what=what, timeout=seconds, interval=0.1, describe=lambda seen: seen.seen)
+            return eventually(look, what=what, timeout=seconds, accept=_holds, describe=lambda seen: seen.seen)
         except WaitTimeout as error:
             raise Inconclusive(
                 f"{self.order.name}: {what} was not measured within {seconds:g} s: {error.last}"
@@ -221,7 +218,7 @@ class Experiment:
         if not self.engine.lasts(plan):
             return
         seen = self.engine.observe(plan)
-        if not seen:
+        if seen.holds is not True:
             raise Inconclusive(f"{self.order.name}: the fault did not last until it was taken back: {seen.seen}")
 
     def _take_back(self, plan: Plan, failed: BaseException | None) -> None:
@@ -261,3 +258,7 @@ class Experiment:
     def _say(self, phase: Phase) -> None:
         if self._tell is not None:
             self._tell(phase)
+
+
+def _holds(seen: Observation) -> bool:
+    return seen.holds is True

@@ -98,10 +98,7 @@ class MembersEngine:
                     faults.delay(target.kind, target.member, plan.order.spec.latency or 0.0)
 
     def observe(self, plan: Plan) -> Observation:
-        seen = [self._felt(plan.order, target) for target in plan.targets]
-        unfelt = [one for one in seen if not one]
-        worst = next((one for one in unfelt if one.holds is None), unfelt[0] if unfelt else None)
-        return worst or Observation(holds=True, seen="; ".join(one.seen for one in seen))
+        return Observation.all_of([self._felt(plan.order, target) for target in plan.targets])
 
     def lasts(self, plan: Plan) -> bool:
         return plan.order.spec.action != "restart"

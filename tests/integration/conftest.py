@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def three_members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
-    """A cluster of three members, called ``three``, with one node. Whoever breaks it heals it."""
+    """A cluster of three members with one node, whose links can be cut. Whoever breaks it heals it."""
     base = tmp_path_factory.mktemp("members")
-    made = make(provider_in(base), base, "three", ProcessId.own(), members=3, nodes=1)
+    made = make(provider_in(base), base, "three", ProcessId.own(), members=3, nodes=1, links=True)
     yield made
     made.provider.delete(made.state)
