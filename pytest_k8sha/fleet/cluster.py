@@ -185,6 +185,18 @@ class Cluster:
         self.await_namespace(name)
         return name
 
+    def announce_namespaces(self, names: Iterable[str]) -> None:
+        """Journals namespaces that somebody else, such as a controller, is about to make for this run."""
+        if self.guard.journal:
+            paths = [{"path": f"/api/v1/namespaces/{name}", "kind": "Namespace", "generate": ""} for name in names]
+            shared = {"cluster": self.name, "uid": self.guard.uid}
+            self.guard.journal.intents("object", [{**shared, **entry} for entry in paths])
+
+    def claim_namespace(self, name: str) -> None:
+        """Stamps a namespace that was made for this run, so that every process of the run knows it as its own."""
+        self.guard.claim(name)
+        self.resource("v1", "Namespace").patch(name, {"metadata": {"labels": self.run.labels}})
+
     def await_namespace(self, name: str) -> None:
         """Waits until pods can be created there: the controller manager has made the default service account."""
         accounts = self.resource("v1", "ServiceAccount")

@@ -217,13 +217,18 @@ class Session:
 
     def unpromised(self, name: str, words: Iterable[str]) -> list[str]:
         """What the models of the cluster's tenants do not promise, in words; nothing where tenants are made anew."""
-        orders = self.readiness(name).tenants or [self.models.ordinary("made-anew").model_dump()]
+        orders = self.readiness(name).tenants or [self._ordinary]
         return [
             f"tenant {order['name']} is not promised {word} (model {order['model']})"
             for word in words
             for order in orders
             if word not in order["promises"]
         ]
+
+    @cached_property
+    def _ordinary(self) -> dict[str, Any]:
+        """A tenant as those that are made where none is declared."""
+        return self.models.ordinary("made-anew").model_dump(mode="json")
 
     def dead(self, name: str) -> str:
         """Why a cluster that was there is known to be gone; empty while nothing is known. Shared by all workers."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pytest_k8sha.errors import ApiError, ImpactRefused, K8shaError, NotEvaluated
 from pytest_k8sha.kube import manifests
-from pytest_k8sha.model import LABEL_RUN, Impact, ObjectRef, nonce
+from pytest_k8sha.model import LABEL_RUN, Impact, ObjectRef, Verdict, nonce
 from pytest_k8sha.plugin.cases import case_of
 from pytest_k8sha.tenancy import diagnostics
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_k8sha.plugin.session import Session
     from pytest_k8sha.probes.availability import Probe
     from pytest_k8sha.probes.target import Target
+    from pytest_k8sha.tenancy.tenant import Tenant
 
 
 def fresh_namespace(session: Session, cluster: Cluster, item: Any) -> Iterator[str]:
@@ -131,8 +132,11 @@ class Diagnostics:
 
 def examine(session: Session, case: Case) -> diagnostics.Diagnosis | None:
     """What the cluster looks like after a check failed; None when it cannot be looked at."""
+    findings = [f for f in case.judge.findings if f.verdict is Verdict.FAILED]
+    personas = [persona for tenant in _tenants(case) for persona in tenant.personas.values()]
     try:
-        return diagnostics.collect(session.fleet[case.cluster], _namespaces(case))
+        cluster = session.fleet[case.cluster]
+        return diagnostics.collect(cluster, _namespaces(case), findings=findings, personas=personas)
     except K8shaError:
         return None
 
@@ -140,8 +144,10 @@ def examine(session: Session, case: Case) -> diagnostics.Diagnosis | None:
 def _namespaces(case: Case | None) -> list[str]:
     if case is None:
         return []
-    found = list(case.namespaces)
+    return list(dict.fromkeys([*case.namespaces, *(name for t in _tenants(case) for name in t.namespaces)]))
+
+
+def _tenants(case: Case) -> list[Tenant]:
     funcargs: Mapping[str, Any] = getattr(case.item, "funcargs", {})
-    for tenant in (*funcargs.get("tenants", ()), funcargs.get("tenant"), funcargs.get("neighbour")):
-        found += [name for name in getattr(tenant, "namespaces", ()) if name not in found]
-    return found
+    found = (*funcargs.get("tenants", ()), funcargs.get("tenant"), funcargs.get("neighbour"))
+    return list(dict.fromkeys(tenant for tenant in found if tenant is not None))

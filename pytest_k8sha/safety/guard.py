@@ -204,6 +204,12 @@ class Guard:
             return kind in OWNABLE
         return (*kind, target.name) in self.own
 
+    def claim(self, namespace: str) -> None:
+        """The caller has proved that this namespace was made for the run: it was not there before, and is there now."""
+        with self._lock:
+            self.namespaces.add(namespace)
+            self._foreign.discard(namespace)
+
     def owns(self, namespace: str) -> bool:
         """Whether this run created the namespace: seen when it was made, or proved by its label on the server."""
         with self._lock:

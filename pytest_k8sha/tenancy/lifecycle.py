@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha import _clock
 from pytest_k8sha._wait import eventually
-from pytest_k8sha.errors import ApiError, NotEvaluated, RequestError, WaitTimeout
+from pytest_k8sha.errors import NotEvaluated, RequestError, WaitTimeout
 from pytest_k8sha.model import nonce
-from pytest_k8sha.tenancy import pods, template
+from pytest_k8sha.tenancy import pods
+from pytest_k8sha.tenancy.remains import clean, remains
 from pytest_k8sha.tenancy.secrets import owned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pytest_k8sha.checks.judge import Judge
     from pytest_k8sha.fleet.cluster import Cluster
     from pytest_k8sha.fleet.spec import TenantOrder
+    from pytest_k8sha.tenancy.models.base import TenancyModel
+    from pytest_k8sha.tenancy.remains import Remains
     from pytest_k8sha.tenancy.tenant import Tenant
 
 DEADLINE = 60.0
@@ -26,41 +29,53 @@ DEADLINE = 60.0
 STUCK = 6.0
 """Seconds without progress after which a namespace that waits for finalizers alone counts as stuck."""
 
-GOING = 20.0
-"""Seconds for the garbage collector to take away what belonged to a namespace that is gone."""
+BEGUN = 20.0
+"""Seconds for whoever makes the tenants to begin with a deletion."""
 
-PARTS = (
-    ("v1", "ResourceQuota"),
-    ("v1", "LimitRange"),
-    ("networking.k8s.io/v1", "NetworkPolicy"),
-    ("rbac.authorization.k8s.io/v1", "RoleBinding"),
-)
+GOING = 20.0
+"""Seconds for what belonged to a tenant outside its namespaces to follow them, by the garbage collector or a
+controller."""
+
+PARTS = {
+    "quota": ("v1", "ResourceQuota"),
+    "limits": ("v1", "LimitRange"),
+    "network": ("networking.k8s.io/v1", "NetworkPolicy"),
+    "": ("rbac.authorization.k8s.io/v1", "RoleBinding"),
+}
+"""What a namespace must hold, by the promise that it keeps."""
+
+
+def missing(cluster: Cluster, tenant: Tenant, namespace: str) -> Iterator[tuple[str, str, str]]:
+    """What should be in a namespace by the tenant's promises: the thing, what was seen of it (empty when it is there),
+    the remedy."""
+    for word, (api_version, kind) in PARTS.items():
+        if word and word not in tenant.promises:
+            continue
+        there = cluster.resource(api_version, kind).list(namespace)
+        yield (
+            kind,
+            "" if there else f"there is no {kind}",
+            f"make the {kind} together with the namespace, from one template",
+        )
+    for direction in ("Ingress", "Egress") if "network" in tenant.promises else ():
+        there = denying(cluster, namespace, direction)
+        yield (
+            f"{direction.lower()} is denied by default",
+            "" if there else f"no NetworkPolicy takes all pods for {direction}",
+            f"add a NetworkPolicy with podSelector {{}}, policyTypes [{direction}] and no rule",
+        )
 
 
 def judge_complete(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) -> None:
     """Each namespace has its quota, limit range, bindings, and a network policy that denies both ways by default."""
     for tenant in tenants:
         for namespace in tenant.namespaces:
-            for api_version, kind in PARTS:
-                found = [o["metadata"]["name"] for o in cluster.resource(api_version, kind).list(namespace)]
-                judge.that(
-                    bool(found),
-                    f"{namespace}: {kind}",
-                    seen=", ".join(found) if found else f"there is no {kind}",
-                    remedy=f"make the {kind} together with the namespace, from one template",
-                )
-            for direction in ("Ingress", "Egress"):
-                denying = _denying(cluster, namespace, direction)
-                judge.that(
-                    bool(denying),
-                    f"{namespace}: {direction.lower()} is denied by default",
-                    seen=f"by {', '.join(denying)}" if denying else f"no NetworkPolicy takes all pods for {direction}",
-                    remedy=f"add a NetworkPolicy with podSelector {{}}, policyTypes [{direction}] and no rule",
-                )
+            for thing, seen, remedy in missing(cluster, tenant, namespace):
+                judge.that(not seen, f"{namespace}: {thing}", seen=seen or "is there", remedy=remedy)
 
 
-def _denying(cluster: Cluster, namespace: str, direction: str) -> list[str]:
-    """The policies that select every pod for a direction and allow nothing."""
+def denying(cluster: Cluster, namespace: str, direction: str) -> list[Any]:
+    """The policies that take all pods of the namespace and let nothing through."""
     found = []
     for policy in cluster.resource("networking.k8s.io/v1", "NetworkPolicy").list(namespace):
         spec = policy["spec"]
@@ -70,23 +85,42 @@ def _denying(cluster: Cluster, namespace: str, direction: str) -> list[str]:
     return found
 
 
-def judge_cascade(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) -> None:
-    """For each template in use: a tenant of a fresh name is made, filled with a workload, and deleted. Afterwards
-    every kind is listed for what still carries its name."""
+@dataclass(frozen=True)
+class Sort:
+    """Tenants that come about in one way, so that one more can be made for a check."""
+
+    model: TenancyModel
+    order: TenantOrder
+
+    def another(self, name: str) -> TenantOrder:
+        """The order of one more; the description of the old one named its own namespaces and people."""
+        update: dict[str, Any] = {"name": name, "namespaces": [], "personas": {}, "expects": None, "promises": []}
+        (order,) = self.model.prepare(self.order.model_copy(update=update))
+        return order
+
+
+def sorts(tenants: Sequence[Tenant]) -> list[Sort]:
+    """One for each model and template in use. Raises `NotEvaluated` when no tenant is made by its model."""
     owned(tenants)
-    orders: dict[tuple[str, ...], TenantOrder] = {}
+    found: dict[tuple[str, ...], Sort] = {}
     for tenant in tenants:
-        if tenant.order and tenant.order.template:
-            orders.setdefault((str(tenant.order.template), *map(str, tenant.order.overlays)), tenant.order)
-    if not orders:
-        raise NotEvaluated("no tenant is made from a template", remedy="name the template in the fleet file")
-    for order in orders.values():
-        # The description of the old one names its own namespaces and people.
-        fresh = order.model_copy(update={"name": nonce("cascade"), "namespaces": [], "personas": {}, "expects": None})
-        _cascade(judge, cluster, template.establish(cluster, fresh))
+        if tenant.order and tenant.model and "lifecycle" in tenant.promises:
+            order = tenant.order
+            key = (order.model, str(order.template), *map(str, order.overlays))
+            found.setdefault(key, Sort(tenant.model, order))
+    if not found:
+        raise NotEvaluated("no tenant is made by its model", remedy="name a template in the fleet file")
+    return list(found.values())
 
 
-def _cascade(judge: Judge, cluster: Cluster, tenant: Tenant) -> None:
+def judge_cascade(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) -> None:
+    """For each sort of tenants in use: one of a fresh name is made, filled with a workload, and deleted. Afterwards
+    every kind is listed for what still carries its name."""
+    for sort in sorts(tenants):
+        _cascade(judge, cluster, sort, sort.model.create(cluster, sort.another(nonce("cascade"))))
+
+
+def _cascade(judge: Judge, cluster: Cluster, sort: Sort, tenant: Tenant) -> None:
     app = pods.deployment(tenant)
     cluster.resource("apps/v1", "Deployment").create(app)
     cluster.resource("v1", "ConfigMap").create({"metadata": {"name": nonce("data")}}, tenant.namespace)
@@ -99,34 +133,37 @@ def _cascade(judge: Judge, cluster: Cluster, tenant: Tenant) -> None:
     )
     judge.control(bool(started), f"tenant {tenant.name} was made and runs a pod")
     clock = _clock.Deadline(DEADLINE)
-    for namespace in tenant.namespaces:
-        cluster.delete_namespace(namespace, wait=False)
+    sort.model.delete(tenant)
     for namespace in tenant.namespaces:
         _await_end(judge, cluster, tenant, namespace, clock)
     judge.measure("deletion", round(clock.spent, 2), "s")
-    _judge_remains(judge, cluster, tenant)
-
-
-def _judge_remains(judge: Judge, cluster: Cluster, tenant: Tenant) -> None:
     subject = f"{tenant} after its deletion"
-    try:
-        # What belongs to the namespace goes after it, by the garbage collector.
-        left = eventually(
-            lambda: remains(cluster, tenant), what="what it owned is gone", timeout=GOING, accept=lambda r: not r.going
-        )
-    except WaitTimeout:
-        left = remains(cluster, tenant)
+    left = settled(cluster, tenant)
     if left.found:
         judge.bad(
             subject,
-            seen=f"still there: {', '.join(left.found[:20])}",
+            # What is in no namespace first: the rest goes with its namespace, once that goes.
+            seen=f"still there: {', '.join(map(str, sorted(left.found, key=lambda one: one.namespace)[:20]))}",
             remedy="keep what belongs to a tenant inside its namespaces, or give it an owner that goes with them",
         )
-        _clean(cluster, left.found)
+        clean(cluster, left)
     elif left.unread:
         judge.unsure(subject, f"{len(left.unread)} kinds could not be listed, the first: {left.unread[0]}")
     else:
         judge.ok(subject, f"no object of any of {len(cluster.kinds)} kinds names it")
+
+
+def settled(cluster: Cluster, tenant: Tenant) -> Remains:
+    """What remains when nothing is on its way any more, or after `GOING` seconds."""
+    try:
+        return eventually(
+            lambda: remains(cluster, tenant),
+            what="what it owned is gone",
+            timeout=GOING,
+            accept=lambda seen: not any(one.going for one in seen.found),
+        )
+    except WaitTimeout:
+        return remains(cluster, tenant)
 
 
 def _await_end(judge: Judge, cluster: Cluster, tenant: Tenant, namespace: str, clock: _clock.Deadline) -> None:
@@ -142,6 +179,8 @@ def _await_end(judge: Judge, cluster: Cluster, tenant: Tenant, namespace: str, c
         waiting = "; ".join(c["message"] for c in conditions if c.get("status") == "True")
         if waiting != told:
             told, since = waiting, clock.spent
+        if not found["metadata"].get("deletionTimestamp"):
+            return "untouched" if clock.spent > BEGUN else ""
         stuck = "NamespaceFinalizersRemaining" in {c["type"] for c in conditions if c.get("status") == "True"}
         return "stuck" if stuck and clock.spent - since > STUCK else ""
 
@@ -151,6 +190,13 @@ def _await_end(judge: Judge, cluster: Cluster, tenant: Tenant, namespace: str, c
         end = "stuck"
     if end == "gone":
         judge.ok(f"{tenant}: namespace {namespace}", "is gone with all that was in it")
+        return
+    if end == "untouched":
+        judge.bad(
+            f"{tenant}: namespace {namespace}",
+            seen=f"nobody began to delete it in the {BEGUN:.0f} s after the tenant was to go",
+            remedy="see whether the controller of tenants runs, and whether it watches for deletions",
+        )
         return
     holders = _holders(cluster, namespace)
     judge.bad(
@@ -177,59 +223,6 @@ def _holders(cluster: Cluster, namespace: str) -> list[tuple[dict[str, Any], lis
                 if obj["metadata"].get("finalizers") and obj["metadata"].get("deletionTimestamp"):
                     typed = {**obj, "apiVersion": kind.api_version, "kind": kind.kind}
                     found.append((typed, list(obj["metadata"]["finalizers"])))
-        except ApiError:
+        except RequestError:
             continue
     return found
-
-
-@dataclass
-class Remains:
-    """What is left of a tenant, as ``KIND NAME``. ``going`` are those of them that belong to one of its namespaces;
-    ``unread`` are the kinds that could not be listed, and why."""
-
-    found: list[str] = field(default_factory=list)
-    going: list[str] = field(default_factory=list)
-    unread: list[str] = field(default_factory=list)
-
-
-def remains(cluster: Cluster, tenant: Tenant) -> Remains:
-    """Every object of every kind that is in one of the tenant's namespaces, or names the tenant: in its own name, in
-    a label, or as the subject of a binding. Events are left out: they are about what is gone."""
-    left = Remains()
-    groups = {group for p in tenant.personas.values() for group in p.groups if tenant.name in group}
-    for kind in cluster.kinds:
-        if "list" not in kind.verbs or kind.kind == "Event":
-            continue
-        try:
-            items = cluster.client.get(kind.path()).get("items") or []
-        except RequestError as error:
-            left.unread.append(f"{kind.qualified}: {error}")
-            continue
-        for obj in items:
-            meta = obj["metadata"]
-            if kind.namespaced:
-                theirs = meta.get("namespace") in tenant.namespaces
-            else:
-                subjects = {s.get("name", "") for s in obj.get("subjects") or []} | {
-                    s.get("namespace", "") for s in obj.get("subjects") or []
-                }
-                theirs = (
-                    tenant.name in meta["name"]
-                    or tenant.name in (meta.get("labels") or {}).values()
-                    or bool(subjects & {tenant.name, *tenant.namespaces, *groups})
-                )
-            if theirs:
-                left.found.append(f"{kind.kind} {meta['name']}")
-                owners = {(o["kind"], o["name"]) for o in meta.get("ownerReferences") or []}
-                if owners & {("Namespace", namespace) for namespace in tenant.namespaces}:
-                    left.going.append(left.found[-1])
-    return left
-
-
-def _clean(cluster: Cluster, left: list[str]) -> None:
-    """Takes away what the check's own tenant left; what cannot be found again stays for the run's own sweep."""
-    kinds = {kind.kind: kind for kind in cluster.kinds if not kind.namespaced}
-    for text in left:
-        kind, _, name = text.partition(" ")
-        if kind in kinds:
-            cluster.resource(kinds[kind].api_version, kind).delete(name)

@@ -188,6 +188,13 @@ class Tenant:
         return (self.order.expects if self.order else None) or Expectations()
 
     @property
+    def promises(self) -> frozenset[str]:
+        """What isolation is promised, in words of `pytest_k8sha.tenancy.models.base.PROMISES`; all where none is."""
+        from pytest_k8sha.tenancy.models.base import PROMISES
+
+        return frozenset((self.order.promises if self.order else None) or PROMISES)
+
+    @property
     def owned(self) -> bool:
         """Whether this run made the tenant, so that checks may put objects into it."""
         return all(self.cluster.guard.owns(namespace) for namespace in self.namespaces)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_k8sha import Cluster, Judge, Tenant, check
-from pytest_k8sha.tenancy import lifecycle, visibility
+from pytest_k8sha.tenancy import creation, lifecycle, visibility
 
 
 @check(
@@ -46,3 +46,48 @@ def test_deletion_cascades(cluster: Cluster, tenants: list[Tenant], judge: Judge
 )
 def test_namespaces_are_complete(cluster: Cluster, tenants: list[Tenant], judge: Judge) -> None:
     lifecycle.judge_complete(judge, cluster, tenants)
+
+
+@check(
+    "TEN-LIF-003",
+    "A tenant is complete before anybody may act in it, and before it is reported ready",
+    severity="high",
+    impact="exercise",
+    promises=["lifecycle"],
+    why="Between the first binding and the last policy a namespace has neither bounds nor walls; what is put there "
+    "then stays.",
+    remedy="Make quota, limits and network policies first, bindings last, and report a tenant ready after all of them.",
+    controls=["NIST-800-53r5:AC-2", "NIST-800-53r5:CM-6", "SOC2:CC6.2", "ISO-27001:A.8.9", "PCI-4:A1.1"],
+)
+def test_tenants_are_complete_before_they_are_ready(cluster: Cluster, tenants: list[Tenant], judge: Judge) -> None:
+    creation.judge_ready(judge, cluster, tenants)
+
+
+@check(
+    "TEN-LIF-004",
+    "A tenant that is made anew under an old name holds no old rights",
+    severity="high",
+    impact="exercise",
+    promises=["lifecycle"],
+    why="RBAC knows names alone: a binding that was forgotten, often in another namespace, waits for the next tenant "
+    "that is called the same.",
+    remedy="Delete every binding of a tenant with the tenant, wherever it is; give no name a second time.",
+    controls=["NIST-800-53r5:AC-2", "NIST-800-53r5:AC-6", "SOC2:CC6.2", "ISO-27001:A.5.18", "PCI-4:7.2"],
+)
+def test_old_names_hold_no_old_rights(cluster: Cluster, tenants: list[Tenant], judge: Judge) -> None:
+    creation.judge_old_rights(judge, cluster, tenants)
+
+
+@check(
+    "TEN-LIF-005",
+    "Tenants that are made at the same time do not mix",
+    severity="critical",
+    impact="exercise",
+    promises=["lifecycle"],
+    why="Whoever makes tenants in a hurry, by a controller with shared state or a script with shared names, gives one "
+    "tenant's people the other one's namespace.",
+    remedy="Let whoever makes tenants keep nothing in common between two; bind people and groups of one tenant alone.",
+    controls=["NIST-800-53r5:AC-3", "NIST-800-53r5:AC-6", "SOC2:CC6.1", "ISO-27001:A.5.15", "PCI-4:7.2", "CIS-K8s:5.1"],
+)
+def test_tenants_made_together_do_not_mix(cluster: Cluster, tenants: list[Tenant], judge: Judge) -> None:
+    creation.judge_together(judge, cluster, tenants)

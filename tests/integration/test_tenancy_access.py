@@ -6,15 +6,30 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_k8sha._clock import epoch
+from pytest_k8sha._clock import Deadline, epoch
+from pytest_k8sha._wait import eventually
 from pytest_k8sha.checks.judge import Judge
 from pytest_k8sha.errors import ImpactRefused
 from pytest_k8sha.fleet.cluster import Cluster
 from pytest_k8sha.fleet.spec import TenantOrder
+from pytest_k8sha.kube.client import TIMEOUT
 from pytest_k8sha.model import Impact, Run, Verdict, nonce
 from pytest_k8sha.providers.local.provider import LocalProvider
 from pytest_k8sha.settings import bundled
-from pytest_k8sha.tenancy import access, escalation, lifecycle, matrix, podsecurity, quota, secrets, template
+from pytest_k8sha.tenancy import (
+    access,
+    connecting,
+    diagnostics,
+    escalation,
+    lifecycle,
+    matrix,
+    podsecurity,
+    quota,
+    remains,
+    secrets,
+    takeover,
+    template,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,10 +125,76 @@ def test_observing_checks_write_nothing(local_cluster: KeptCluster, leaky: Tenan
         escalation.judge_roles(Judge(), low, tenants)
 
 
+def test_who_allowed_it_is_told(east: Cluster, leaky: Tenant) -> None:
+    """The diagnostics of a failed check name the very binding, its role, who wrote them, and the rule that lets it; and
+    what else the persona holds, wherever it is."""
+    judge = Judge(rule="viewers read no secrets")
+    secrets.judge_viewers(judge, [leaky])
+    findings = [f for f in judge.findings if f.verdict is Verdict.FAILED]
+    assert findings
+    leaky.developer.may("get", resource="secrets")
+    people = list(leaky.personas.values())
+    found = diagnostics.collect(east, leaky.namespaces, findings=findings, personas=people).data
+    told = "\n".join(found["who allowed this"])
+    assert f"RoleBinding tenant-viewers/{leaky.namespace}: made 20" in told
+    assert "written by pytest-k8sha" in told
+    assert "[get list watch] on [*]" in told
+    assert ", which lets it" in told
+    developer = Judge()
+    escalation.judge_nodes(developer, east, [leaky])
+    findings = [f for f in developer.findings if f.verdict is Verdict.FAILED]
+    found = diagnostics.collect(east, [], findings=findings, personas=people).data
+    assert f"ClusterRoleBinding {leaky.name}-wide: made 20" in "\n".join(found["who allowed this"])
+    assert f"everywhere: ClusterRole {leaky.name}-wide" in "\n".join(found["what else these subjects may"])
+
+
+def test_a_server_that_hangs_is_not_waited_for(east: Cluster, leaky: Tenant) -> None:
+    """While the API server is frozen the diagnostics give up after their budget, and name what is missing."""
+    assert diagnostics.collect(east, leaky.namespaces).data["nodes"]
+    faults = east.provider.faults(east.state)
+    assert faults is not None
+    faults.freeze("kube-apiserver")
+    try:
+        clock = Deadline(0)
+        found = diagnostics.collect(east, leaky.namespaces)
+        spent = clock.spent
+    finally:
+        faults.thaw("kube-apiserver")
+    assert spent < TIMEOUT / 2, "one request alone would have waited longer"
+    assert list(found.data) == ["left out"]
+    told = "\n".join(found.data["left out"])
+    assert f"namespace {leaky.namespace}" in told
+    assert "nodes" in told
+    eventually(lambda: east.client.get("/readyz"), what="the server answers again", timeout=60)
+
+
+LEAKS = {
+    "the viewer's star takes in the secrets": (secrets.judge_viewers, "viewer", "list secrets", '"tenant-viewer'),
+    "the admin writes endpoints": (takeover.judge_endpoints, "admin", "endpoints", '"tenant-admin'),
+    "exec shows the developer mounted secrets": (
+        connecting.judge_own_pods,
+        "developer",
+        "exec in",
+        "mounts the secret",
+    ),
+}
+
+
+@pytest.mark.parametrize("leak", LEAKS)
+def test_each_leak_of_the_handbook_is_told_in_words(leak: str, east: Cluster, leaky: Tenant) -> None:
+    """One finding names who, what and by which binding, for each leak of the handbook's roles."""
+    judged, *words = LEAKS[leak]
+    judge = Judge()
+    arguments = (judge, [leaky]) if judged is secrets.judge_viewers else (judge, east, [leaky])
+    judged(*arguments)
+    findings = [f"{f.subject} {f.seen}" for f in judge.findings if f.verdict is Verdict.FAILED]
+    assert [text for text in findings if all(word in text for word in words)], "\n".join(findings)
+
+
 def test_what_remains_of_a_tenant_is_found(east: Cluster, leaky: Tenant) -> None:
     """Objects in its namespaces and cluster-scoped ones that name it, by name or as a subject."""
-    found = lifecycle.remains(east, leaky).found
+    found = [str(one) for one in remains.remains(east, leaky).found]
     assert f"ClusterRoleBinding {leaky.name}-wide" in found
-    assert "RoleBinding tenant-admins" in found
+    assert f"RoleBinding {leaky.namespace}/tenant-admins" in found
     assert f"Namespace {leaky.namespace}" in found
     assert not [text for text in found if "kube-system" in text]

@@ -22,6 +22,8 @@ MISTAKES = {
     "no file": (["--k8sha-fleet=missing.yaml"], "*missing.yaml*cannot be read*"),
     "impact": (["--k8sha-cluster=a=local", "--k8sha-impact=much"], "*--k8sha-impact*'much'*observe*"),
     "ceiling": (["--k8sha-cluster=a=local,ceiling=much"], "*ceiling*'much'*observe*"),
+    "model": (["--k8sha-cluster=a=local,tenants=namspace"], "*unknown tenancy model: 'namspace'*'namespace'*existing*"),
+    "mapping": (["--k8sha-cluster=a=local,tenants=existing:missing"], "*missing*cannot be read*"),
     "out": (["--k8sha-out=config"], "*--k8sha-out is not a folder*"),
     "record": (["--k8sha-record=config"], "*not a record*config*"),
 }
@@ -46,6 +48,27 @@ def test_mistake(inner: Inner, case: str) -> None:
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([message])
     assert inner.left() == []
+
+
+MODEL = """
+from pytest_k8sha.tenancy.models.namespace import NamespaceModel
+
+class Mine(NamespaceModel):
+    name = "mine"
+
+def pytest_k8sha_tenancy_models(config):
+    return [Mine()]
+"""
+
+
+def test_a_plugin_adds_a_tenancy_model(inner: Inner) -> None:
+    """Its name is known wherever a tenant is ordered, and told where another one was meant."""
+    inner.write("def test_a(cluster): pass\n", conftest=MODEL)
+    known = inner.pytester.runpytest_inprocess("--co", "-q", "--k8sha-cluster=east=local,tenants=mine")
+    assert known.ret == pytest.ExitCode.OK
+    wrong = inner.pytester.runpytest_inprocess("--co", "-q", "--k8sha-cluster=east=local,tenants=mien")
+    assert wrong.ret == pytest.ExitCode.USAGE_ERROR
+    wrong.stderr.fnmatch_lines(["*unknown tenancy model: 'mien'; did you mean 'mine'?*existing, mine, namespace*"])
 
 
 def test_all_mistakes_of_all_files_at_once(inner: Inner) -> None:

@@ -44,7 +44,9 @@ def test_zones(cluster): pass
 
 @check("TST-REA-001", "pods say why", severity="high", impact="exercise", why="w", remedy="r")
 def test_diagnosed(judge, cluster, namespace, apply, diagnostics):
-    apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stuck"},
+    apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"db": "hunter2-hunter2"}})
+    apply({"apiVersion": "v1", "kind": "Pod",
+           "metadata": {"name": "stuck", "annotations": {"example.com/token": "hunter2-hunter2"}},
            "spec": {"nodeSelector": {"no": "such"}, "containers": [{"name": "c", "image": "i",
                     "env": [{"name": "PASSWORD", "value": "hunter2-hunter2"}]}]}})
     apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"key": "hunter2-hunter2"}})
@@ -96,6 +98,7 @@ def test_fixtures(real: Inner, local_cluster: KeptCluster, workers: int) -> None
     assert any("stuck Pending" in text for texts in failed["diagnostics"].values() for text in texts)
     assert any(text.startswith("s: Opaque, keys key") for texts in failed["diagnostics"].values() for text in texts)
     assert "hunter2" not in real.record.read_text()
+    assert "hunter2" not in (real.record.parent / "index.html").read_text()
 
 
 TENANTS = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_k8sha.tenancy import diagnostics
+from pytest_k8sha.tenancy import portraits
 from pytest_k8sha.tenancy.diagnostics import LIMIT, Diagnosis
 
 
@@ -27,13 +27,13 @@ def test_brief() -> None:
 
 def test_no_secret_and_no_variable() -> None:
     """A Secret is told by its keys, a pod without its environment."""
-    line, _ = diagnostics._secret({"metadata": {"name": "s"}, "type": "Opaque", "data": {"key": "dmFsdWU="}})
+    line, _ = portraits.keys({"metadata": {"name": "s"}, "type": "Opaque", "data": {"key": "dmFsdWU="}})
     assert line == "s: Opaque, keys key"
     pod = {
         "metadata": {"name": "p"},
         "spec": {"containers": [{"name": "c", "image": "i", "env": [{"name": "A", "value": "hidden"}]}]},
         "status": {"phase": "Pending", "conditions": [{"status": "False", "message": "no node fits"}]},
     }
-    line, notable = diagnostics._pod(pod)
+    line, notable = portraits.pod(pod)
     assert line == "p Pending on no node, image i: no node fits"
     assert notable

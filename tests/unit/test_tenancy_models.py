@@ -173,6 +173,7 @@ def test_models_are_named_on_the_command_line(mapped: Path) -> None:
         ({"model": "existing"}, "needs a mapping"),
         ({"model": "existing", "name": "a", "template": "."}, "has no template"),
         ({"model": "namespace", "name": "a"}, "needs personas"),
+        ({"model": "namespace", "personas": {"viewer": {"user": "u"}}}, "needs its name"),
         ({"name": "a", "personas": {"viewer": {"user": "u"}}, "promises": ["speed"]}, "makes no such promise: 'speed'"),
         ({"name": "a", "personas": {"viewer": {"user": "u"}}, "promises": ["lifecycle"]}, "makes no such promise"),
     ],

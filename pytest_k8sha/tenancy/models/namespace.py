@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_k8sha.errors import UsageError
 from pytest_k8sha.fleet.spec import NoKeys
 from pytest_k8sha.model import nonce
 from pytest_k8sha.settings import bundled
@@ -33,6 +34,8 @@ class NamespaceModel:
         return str(bundled("fixtures", "tenants", "good"))
 
     def prepare(self, order: TenantOrder) -> list[TenantOrder]:
+        if not order.name and not order.template:
+            raise UsageError("a tenant without a template exists already, and so needs its name")
         named = order if order.name else order.model_copy(update={"name": nonce("tenant")})
         filled, _ = template.prepare(named)
         made = self.promises if filled.template else self.promises - {"lifecycle"}

@@ -27,9 +27,10 @@ class Models:
         from pytest_k8sha.tenancy.models.base import PROMISES
         from pytest_k8sha.tenancy.models.existing import ExistingModel
         from pytest_k8sha.tenancy.models.namespace import NamespaceModel
+        from pytest_k8sha.tenancy.models.tenant_crd import TenantCrdModel
 
         self._models: dict[str, TenancyModel] = {}
-        own: list[TenancyModel] = [NamespaceModel(), ExistingModel()]
+        own: list[TenancyModel] = [NamespaceModel(), TenantCrdModel(), ExistingModel()]
         for model in [*own, *extra]:
             if model.name in self._models:
                 raise UsageError("two tenancy models have one name", value=model.name)
