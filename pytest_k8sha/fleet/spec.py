@@ -83,6 +83,9 @@ class Expectations(BaseModel):
     registries: list[str] = Field(
         default_factory=list, description="what an image's name must begin with; end it with a slash"
     )
+    domains: list[str] = Field(
+        default_factory=list, description="the DNS domains whose hosts the tenant's ingresses may serve, the main first"
+    )
 
 
 class TenantOrder(BaseModel):

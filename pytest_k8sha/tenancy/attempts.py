@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pytest_k8sha.checks.judge import Judge
     from pytest_k8sha.kube.client import Client
-    from pytest_k8sha.tenancy.tenant import Persona
+    from pytest_k8sha.tenancy.tenant import Persona, Tenant
 
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
@@ -80,6 +80,14 @@ def review(persona: Persona, pair: Pair, namespace: str = "") -> tuple[bool, str
         name=pair.name,
     )
     return may, grants.explain(persona.cluster, reason, pair) if may else reason
+
+
+def author(tenant: Tenant, resource: str, group: str = "") -> Persona | None:
+    """Somebody of the tenant who may create such objects in its namespace; None where nobody may."""
+    for persona in tenant.personas.values():
+        if persona.may("create", group=group, resource=resource, namespace=tenant.namespace)[0]:
+            return persona
+    return None
 
 
 def forbid(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pytest_k8sha.checks.judge import Judge
     from pytest_k8sha.fleet.cluster import Cluster
+    from pytest_k8sha.kube.client import Client
     from pytest_k8sha.tenancy.tenant import Tenant
 
 ENGINES = (POLICY, WEBHOOK)
@@ -81,9 +82,10 @@ def judge_create(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant], rule
         for violation in RULES[rule](tenant):
             found = True
             for right in (pods.pod(tenant), pods.deployment(tenant)) if violation.body["kind"] == "Pod" else ():
-                if not works(judge, cluster.client, _create(right)):
+                if not works(judge, cluster.client, create(right)):
                     return
-            _refused(judge, cluster, tenant, _create(violation.body), violation.says, violation.what)
+            subject = f"{tenant.namespace}: {violation.what}"
+            refused(judge, cluster, subject, create(violation.body), violation.says)
     if not found:
         raise NotEvaluated(f"no tenant says which {rule} are right", remedy="say so under expects in tenant.yaml")
 
@@ -102,7 +104,8 @@ def judge_update(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) -> N
                 return
             for what, patch, says in _changes(tenant):
                 attempt = Attempt(what, "PATCH", path, body=patch)
-                _refused(judge, cluster, tenant, attempt, says, f"a Deployment changed so that it {what}")
+                subject = f"{tenant.namespace}: a Deployment changed so that it {what}"
+                refused(judge, cluster, subject, attempt, says)
         finally:
             deployments.delete(name, tenant.namespace)
 
@@ -122,17 +125,32 @@ def _changes(tenant: Tenant) -> Iterator[tuple[str, dict[str, Any], str]]:
     yield "is privileged at first", template(spec={"initContainers": [{**loud, "name": "first"}]}), "rivileged"
 
 
-def _create(body: dict[str, Any]) -> Attempt:
+def create(body: dict[str, Any]) -> Attempt:
+    """Making a pod or a Deployment, as an attempt."""
     path = PATHS[body["kind"]].format(body["metadata"]["namespace"])
     return Attempt(f"create {body['kind']} {body['metadata']['name']}", "POST", path, body=body)
 
 
-def _refused(judge: Judge, cluster: Cluster, tenant: Tenant, attempt: Attempt, says: str, what: str) -> None:
-    subject = f"{tenant.namespace}: {what}"
+def refused(
+    judge: Judge,
+    cluster: Cluster,
+    subject: str,
+    attempt: Attempt,
+    says: str,
+    *,
+    client: Client | None = None,
+    by: tuple[str, ...] = ENGINES,
+    remedy: str = "",
+) -> None:
+    """The attempt must be refused by one of ``by``, in words that hold ``says``.
+
+    ``client`` sends it (default: the administrator). One that is admitted is tried again where a binding is so young
+    that it may not be in force yet.
+    """
 
     def send() -> RequestError | None:
         try:
-            attempt.send(cluster.client)
+            attempt.send(client or cluster.client)
         except ImpactRefused:
             raise
         except RequestError as error:
@@ -146,12 +164,12 @@ def _refused(judge: Judge, cluster: Cluster, tenant: Tenant, attempt: Attempt, s
         except WaitTimeout:
             answer = None
     if answer is None:
-        judge.bad(subject, seen=f"it is admitted; {_policies(cluster)}")
+        judge.bad(subject, seen=f"it is admitted; {_policies(cluster)}", remedy=remedy)
         return
     denial = attribute(answer) if isinstance(answer, ApiError) else None
-    if denial and denial.by in ENGINES and says in denial.message:
+    if denial and denial.by in by and says in denial.message:
         judge.ok(subject, f"refused by {denial}")
-    elif denial and denial.by in ENGINES:
+    elif denial and denial.by in by:
         judge.unsure(subject, f"refused by {denial}, which does not speak of {says!r}: {denial.message}")
     else:
         judge.unsure(subject, f"no policy refused it, and an error is not a denial: {answer}")
@@ -160,7 +178,7 @@ def _refused(judge: Judge, cluster: Cluster, tenant: Tenant, attempt: Attempt, s
 def _bindings(cluster: Cluster) -> list[dict[str, Any]]:
     try:
         return cluster.resource("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding").list()
-    except (NotEvaluated, RequestError):
+    except NotEvaluated:
         return []
 
 
@@ -179,7 +197,9 @@ def _young(cluster: Cluster) -> bool:
 
 def _policies(cluster: Cluster) -> str:
     """What the cluster has by way of policies, so that the reader sees why none refused."""
-    found = [
-        f"{b['metadata']['name']} ({', '.join(b['spec'].get('validationActions') or [])})" for b in _bindings(cluster)
-    ]
+    try:
+        bindings = _bindings(cluster)
+    except RequestError as error:
+        return f"the bindings of the cluster could not be read: {error}"
+    found = [f"{b['metadata']['name']} ({', '.join(b['spec'].get('validationActions') or [])})" for b in bindings]
     return f"the bindings of the cluster: {', '.join(sorted(found))}" if found else "the cluster has no policy bindings"

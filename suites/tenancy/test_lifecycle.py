@@ -20,6 +20,33 @@ def test_tenants_see_only_their_own(cluster: Cluster, tenants: list[Tenant], jud
 
 
 @check(
+    "TEN-VIS-002",
+    "What tenants may read of the cluster names no other tenant",
+    severity="low",
+    impact="observe",
+    why="A storage class called after a customer, or a parameter with the name of its secret, tells every tenant who "
+    "else is there.",
+    remedy="Name classes by what they are; keep a tenant's own classes from the others by resourceNames.",
+    controls=["NIST-800-53r5:AC-3", "SOC2:CC6.1", "ISO-27001:A.8.3", "CIS-K8s:5.1"],
+)
+def test_what_is_shared_names_nobody(cluster: Cluster, tenants: list[Tenant], judge: Judge) -> None:
+    visibility.judge_shared(judge, cluster, tenants)
+
+
+@check(
+    "TEN-VIS-003",
+    "A refusal does not tell whether a neighbour exists",
+    severity="low",
+    impact="observe",
+    why="Names of namespaces are names of customers, and can be guessed one by one where the answers differ.",
+    remedy="Remove get on namespaces, other than on the tenant's own by resourceNames.",
+    controls=["NIST-800-53r5:AC-3", "SOC2:CC6.1", "ISO-27001:A.8.3", "CIS-K8s:5.1"],
+)
+def test_neighbours_cannot_be_guessed(cluster: Cluster, tenants: list[Tenant], judge: Judge) -> None:
+    visibility.judge_existence(judge, cluster, tenants)
+
+
+@check(
     "TEN-LIF-001",
     "Nothing remains of a tenant that is deleted",
     severity="medium",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_k8sha import Cluster, Judge, Tenant, check
-from pytest_k8sha.tenancy import policies
+from pytest_k8sha.tenancy import exemptions, failing, policies
 
 CONTROLS = ["NIST-800-53r5:CM-6", "NIST-800-53r5:CM-7", "SOC2:CC6.8", "ISO-27001:A.8.9", "PCI-4:2.2", "CIS-K8s:5.5"]
 
@@ -65,3 +65,31 @@ def test_privileged_workloads_are_refused(cluster: Cluster, tenants: list[Tenant
 )
 def test_updates_are_judged_as_well(cluster: Cluster, tenants: list[Tenant], judge: Judge) -> None:
     policies.judge_update(judge, cluster, tenants)
+
+
+@check(
+    "TEN-POL-005",
+    "What a webhook or a policy cannot judge is refused, on create and on update",
+    severity="high",
+    impact="disrupt",
+    why="Whoever can make the judge fail, by load or by an object that it does not understand, otherwise gets anything "
+    "in; and a judge that is not asked about updates is passed in two steps.",
+    remedy="Set failurePolicy: Fail and match CREATE and UPDATE; run webhooks with several replicas.",
+    controls=CONTROLS,
+)
+def test_what_cannot_be_judged_is_refused(cluster: Cluster, tenants: list[Tenant], judge: Judge) -> None:
+    failing.judge_failures(judge, cluster, tenants)
+
+
+@check(
+    "TEN-POL-006",
+    "No label that a tenant can set takes its objects or its namespace out of a policy's sight",
+    severity="high",
+    impact="rehearse",
+    why="A selector of objects exempts whatever carries a label, and the labels of an object are its author's; one of "
+    "namespaces is safe only as long as tenants cannot relabel theirs.",
+    remedy="Exempt by namespace and by user instead of by labels of objects, and leave namespaces to the platform.",
+    controls=CONTROLS,
+)
+def test_no_label_exempts(cluster: Cluster, tenants: list[Tenant], judge: Judge) -> None:
+    exemptions.judge_doors(judge, cluster, tenants)

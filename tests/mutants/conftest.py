@@ -32,6 +32,7 @@ from pytest_k8sha.providers.registry import Registry
 from pytest_k8sha.record import chain
 from pytest_k8sha.safety.journal import Journal
 from pytest_k8sha.settings import Settings
+from tests.mutants.webhook_server import WebhookServer
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "fixtures"
@@ -46,6 +47,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 SHOP = "shop"
 """The namespace of the example workloads."""
 TIMEOUT = 600.0
+WEBHOOK = yaml.safe_load((FIXTURES / "mutants" / "tenancy" / "webhook-ignore.yaml").read_text())["overlay"]
+"""The webhook of that mutant as it should be: it fails closed."""
+WEBHOOK[0]["webhooks"][0]["failurePolicy"] = "Fail"
 OUTPUT = "K8SHA_MATRIX"
 """Environment variable: a folder that ``matrix.json`` and ``matrix.md`` are written to."""
 
@@ -178,7 +182,9 @@ class Rig:
 
     def good(self, suite: str) -> Outcome:
         """Every check of the suite on the good set-up."""
-        return self.run(suite, Mutant(title="the good set-up", checks=["TEN-FLW-000"], name="good"), [])
+        overlay = WEBHOOK if suite == "tenancy" else []
+        good = Mutant(title="the good set-up", checks=["TEN-FLW-000"], name="good", overlay=overlay)
+        return self.run(suite, good, [])
 
     def batch(self, mutants: list[Mutant]) -> dict[str, Outcome]:
         """Workload mutants, each in a namespace of its own, judged by one run; what was seen of each by name."""
@@ -199,6 +205,11 @@ class Rig:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         self._servers.append(server)
         return f"http://127.0.0.1:{server.server_port}/"
+
+    @cached_property
+    def webhook(self) -> WebhookServer:
+        """A validating webhook that really judges."""
+        return WebhookServer(self.folder)
 
     def aliases(self, mutants: list[Mutant]) -> dict[str, Outcome]:
         """Tenancy mutants, each on a kept cluster of its own name with tenants of its own, judged by one run.
@@ -302,6 +313,7 @@ class Rig:
         made.mkdir()
         (made / "tenant.yaml").write_text((base / "tenant.yaml").read_text())
         values = {"tenant": "${tenant}", "neighbour": neighbour}
+        values |= {"webhook": self.webhook.url, "webhook-ca": self.webhook.ca}
         files = [p for p in sorted(base.glob("*.yaml")) if p.name != "tenant.yaml"]
         # A share of the API server for each of many tenants would leave nothing to the rest of the rig.
         fair = any(check.startswith("TEN-FLW") for check in mutant.checks)
@@ -326,6 +338,8 @@ class Rig:
     def close(self) -> None:
         for pool in [*self._pools.values(), self._makers]:
             pool.shutdown(wait=True, cancel_futures=True)
+        if "webhook" in vars(self):
+            self.webhook.close()
         for server in self._servers:
             server.shutdown()
             server.server_close()
