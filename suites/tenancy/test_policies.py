@@ -72,6 +72,7 @@ def test_updates_are_judged_as_well(cluster: Cluster, tenants: list[Tenant], jud
     "What a webhook or a policy cannot judge is refused, on create and on update",
     severity="high",
     impact="disrupt",
+    promises=["policies"],
     why="Whoever can make the judge fail, by load or by an object that it does not understand, otherwise gets anything "
     "in; and a judge that is not asked about updates is passed in two steps.",
     remedy="Set failurePolicy: Fail and match CREATE and UPDATE; run webhooks with several replicas.",
@@ -86,6 +87,7 @@ def test_what_cannot_be_judged_is_refused(cluster: Cluster, tenants: list[Tenant
     "No label that a tenant can set takes its objects or its namespace out of a policy's sight",
     severity="high",
     impact="rehearse",
+    promises=["policies"],
     why="A selector of objects exempts whatever carries a label, and the labels of an object are its author's; one of "
     "namespaces is safe only as long as tenants cannot relabel theirs.",
     remedy="Exempt by namespace and by user instead of by labels of objects, and leave namespaces to the platform.",

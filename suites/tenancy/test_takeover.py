@@ -115,6 +115,7 @@ def test_no_foreign_hosts(cluster: Cluster, tenants: list[Tenant], judge: Judge)
     "No Service of a tenant opens a port of the nodes or a load balancer that it was not granted",
     severity="medium",
     impact="rehearse",
+    promises=["quota"],
     why="A node port is open on every node, in front of everybody's network policies; a load balancer costs money and "
     "takes an address from the pool of all.",
     remedy="Set services.nodeports and services.loadbalancers in the tenant's ResourceQuota, to 0 or to what it needs.",
