@@ -7,8 +7,10 @@ is its ports, the obeying one first. ``Server`` starts it and gives the orders.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
+import os
 import signal
 import socket
 import struct
@@ -195,4 +197,6 @@ class Server:
 
 
 if __name__ == "__main__":
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, -10)  # it is the yardstick: it must not wait for what it is to measure
     asyncio.run(Serving(int(sys.argv[1])).run())
