@@ -70,6 +70,12 @@ class Selection:
     show_default=True,
     help="The folder of record and report.",
 )
+@click.option(
+    "--compare",
+    type=click.Path(path_type=Path),
+    metavar="EARLIER",
+    help="The record of an earlier run, or its folder: the report says what changed since.",
+)
 @click.option("-n", "workers", metavar="N", help="Workers of pytest-xdist: a number, or auto.")
 @click.option("--keep", is_flag=True, help="Keep the clusters afterwards; `k8sha down` ends them.")
 @click.option("-v", "--verbose", is_flag=True, help="Show each failure in pytest's own output as well.")
@@ -84,6 +90,7 @@ def run(
     check: tuple[str, ...],
     impact: str | None,
     out: Path,
+    compare: Path | None,
     workers: str | None,
     keep: bool,
     verbose: bool,
@@ -100,11 +107,13 @@ def run(
     from pytest_k8sha import _process
     from pytest_k8sha.cli import console
     from pytest_k8sha.providers.registry import Registry
+    from pytest_k8sha.record.chain import files
 
     if workers is not None:
         _check_workers(workers)
     options.read_fleet(cluster, fleet, Registry())  # its mistakes are told before anything begins
     chosen = select(what, suites=_split(suite), checks=_split(check))
+    earlier = files(compare) if compare else []
     quiet = chosen.bundled and not verbose
     folder = _prepared(out, quiet=quiet)
     argv = [
@@ -113,6 +122,7 @@ def run(
         *([] if cluster else [f"--k8sha-fleet={fleet or options.demo_fleet()}"]),
         *([f"--k8sha-impact={impact}"] if impact else []),
         f"--k8sha-out={folder}",
+        *([f"--k8sha-compare={compare.absolute()}"] if compare else []),
         *(["--k8sha-keep=always"] if keep else []),
         *(["-n", workers] if workers is not None else []),
         *click.get_current_context().meta[_PYTEST_ARGS],
@@ -125,7 +135,7 @@ def run(
         if as_json:
             console.dump({"exit_code": exit_code(code, None, interrupted=interrupted), "record": None, "page": None})
         sys.exit(exit_code(code, None, interrupted=interrupted))
-    model, page = _report(record, folder)
+    model, page = _report(record, folder, earlier)
     if code < 0:
         console.note(f"pytest was ended by signal {-code}; `k8sha recover` removes what it left")
     ending = exit_code(code, model, interrupted=interrupted)
@@ -273,13 +283,13 @@ def _environment() -> dict[str, str]:
     return {**{k: v for k, v in os.environ.items() if k not in hidden}, "PYTHONPATH": path}
 
 
-def _report(record: Path, folder: Path) -> tuple[ReportModel, Path]:
+def _report(record: Path, folder: Path, earlier: list[Path]) -> tuple[ReportModel, Path]:
     """The record as a model, and its page, made when the run could not do it itself."""
     from pytest_k8sha.reports import load, make
 
     page = folder / "index.html"
     if not page.exists() or page.stat().st_mtime_ns < record.stat().st_mtime_ns:
-        page = make([record], folder)
+        page = make([record], folder, earlier=earlier)
     return load([record]), page
 
 

@@ -78,6 +78,11 @@ def add_options(parser: pytest.Parser) -> None:
         "--k8sha-record", metavar="FILE", help="write the record to FILE; one that exists is continued if it is whole"
     )
     group.addoption(
+        "--k8sha-compare",
+        metavar="RECORD",
+        help="the report says what changed since this record of an earlier run, or the record*.jsonl of a folder",
+    )
+    group.addoption(
         "--k8sha-reuse",
         choices=REUSE,
         help="auto (the default): use a cluster that `k8sha up` keeps when name and options are alike; never: make "
@@ -124,6 +129,7 @@ class Options:
     impact: Impact | None
     record: Path | None
     out: Path | None
+    compare: Path | None
     reuse: bool
     keep: str
     traceback: bool
@@ -157,6 +163,7 @@ class Options:
             impact=Impact.parse(impact) if impact else None,
             record=record or (out / "record.jsonl" if out else None),
             out=out,
+            compare=config.invocation_params.dir / given.k8sha_compare if given.k8sha_compare else None,
             reuse=_word("k8sha_reuse", given.k8sha_reuse or config.getini("k8sha_reuse"), REUSE) == "auto",
             keep=_word("k8sha_keep", given.k8sha_keep or config.getini("k8sha_keep"), KEEP),
             traceback=given.k8sha_traceback,

@@ -12,7 +12,7 @@ import pytest
 from pytest_k8sha import __version__, _clock
 from pytest_k8sha.errors import K8shaError
 from pytest_k8sha.plugin.body import Body
-from pytest_k8sha.record.chain import Record
+from pytest_k8sha.record.chain import Record, files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +100,8 @@ class Results:
             self.model = reports.load([record.path])
             if out:
                 with self.session.progress.during("the report is being made"):
-                    self.report = reports.make([record.path], out)
+                    earlier = files(self.session.options.compare) if self.session.options.compare else []
+                    self.report = reports.make([record.path], out, model=self.model, earlier=earlier)
         except Exception as error:  # noqa: BLE001 - a report that cannot be made changes nothing that was judged
             self.problem = f"the report could not be made: {error}; the record is whole"
 

@@ -56,6 +56,10 @@ class Judgement:
     def __str__(self) -> str:
         shown = Interval(self.value.lo * 100, self.value.hi * 100) if self.clause.unit == "%" else self.value
         figure = f"{self.clause.figure} in {shown} {self.clause.unit}"
+        if math.isinf(shown.lo):
+            figure = f"{self.clause.figure} without bound, as too many requests were never answered"
+        elif shown.width == 0:
+            figure = f"{self.clause.figure} {shown.lo:.4g} {self.clause.unit}"
         return f"{figure}, wanted {self.clause.text}" + (f": {self.reason}" if self.reason else "")
 
 

@@ -304,6 +304,18 @@ def _check(raw: bytes, line: Line, head: str, seq: int) -> str:
     return ""
 
 
+def files(path: Path) -> list[Path]:
+    """The record that a path names: itself, or the ``record*.jsonl`` of a folder. Raises `UsageError`."""
+    if path.is_dir():
+        found = sorted(path.glob("record*.jsonl"))
+        if not found:
+            raise UsageError("the folder holds no record*.jsonl", value=str(path))
+        return found
+    if not path.is_file():
+        raise UsageError("there is no such record", value=str(path))
+    return [path]
+
+
 def verify(path: Path, expect_head: str | None = None, expect_length: int | None = None) -> Verification:
     """Checks a record as an auditor would: the chain, the canonical form by RFC 8785, and the anchors if given.
 

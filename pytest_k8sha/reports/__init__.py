@@ -26,20 +26,23 @@ def load(records: Iterable[Path]) -> ReportModel:
     return merge([read(path) for path in records])
 
 
-def make(records: Iterable[Path], out: Path, *, model: ReportModel | None = None) -> Path:
+def make(records: Iterable[Path], out: Path, *, model: ReportModel | None = None, earlier: Iterable[Path] = ()) -> Path:
     """Writes ``out/index.html`` from one or many records, atomically, and returns its path.
 
-    ``model`` saves a second reading to whoever has loaded the records already.
+    ``model`` saves a second reading to whoever has loaded the records already. ``earlier`` are the records of a run
+    before, with which the report compares.
 
     Raises `UsageError` when a record cannot be read, `EnvironmentFailure` when the report cannot be written.
     """
+    from pytest_k8sha.reports.compare import compare
     from pytest_k8sha.reports.html import render, write
 
-    return write(render(load(records) if model is None else model), out)
+    now, before = load(records) if model is None else model, list(earlier)
+    return write(render(now, compare(now, load(before)) if before else None), out)
 
 
-def as_json(model: ReportModel) -> dict[str, Any]:
+def as_json(model: ReportModel, earlier: ReportModel | None = None) -> dict[str, Any]:
     """The model as JSON data, for programs: see `pytest_k8sha.reports.data`."""
     from pytest_k8sha.reports.data import as_json as data
 
-    return data(model)
+    return data(model, earlier)

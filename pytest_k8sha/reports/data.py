@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from pytest_k8sha.reports.availability import section
+from pytest_k8sha.reports.compare import compare
 from pytest_k8sha.reports.summary import worst
 from pytest_k8sha.reports.words import advice, headline
 
@@ -12,8 +14,13 @@ if TYPE_CHECKING:
     from pytest_k8sha.reports.model import ReportModel, Result, Totals
 
 
-def as_json(model: ReportModel) -> dict[str, Any]:
-    """JSON data: ``json.dumps`` takes it as it is. Durations are in seconds, rates in per cent."""
+def as_json(model: ReportModel, earlier: ReportModel | None = None) -> dict[str, Any]:
+    """JSON data: ``json.dumps`` takes it as it is. Durations are in seconds, rates in per cent.
+
+    With an ``earlier`` model it says what changed since.
+    """
+    changed = asdict(compare(model, earlier)) if earlier else None
+    available = section(model.results)
     said = headline(model)
     return {
         "headline": {"verdict": str(said.tone), "text": said.text, "more": said.more},
@@ -34,6 +41,14 @@ def as_json(model: ReportModel) -> dict[str, Any]:
             for cluster in model.clusters
         ],
         "worst": [asdict(row) for row in worst(model, 20)],
+        "availability": {
+            "totals": _totals(available.totals),
+            "advice": available.advice,
+            "worst": [asdict(row) for row in available.worst],
+        }
+        if available
+        else None,
+        "comparison": changed,
         "results": [_result(result) for result in model.results],
         "teardowns": [asdict(item) for item in model.teardowns],
         "notes": model.notes,

@@ -21,15 +21,18 @@ from pytest_k8sha import __version__, _clock
 from pytest_k8sha.errors import EnvironmentFailure
 from pytest_k8sha.model import Finding, Verdict
 from pytest_k8sha.reports import words
+from pytest_k8sha.reports.availability import section
 from pytest_k8sha.reports.model import SEVERITIES, WORST_FIRST, severity_rank, together
 from pytest_k8sha.reports.summary import worst
 from pytest_k8sha.reports.tables import drawn
+from pytest_k8sha.reports.timeline import interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jinja2 import Environment
 
+    from pytest_k8sha.reports.compare import Comparison
     from pytest_k8sha.reports.model import Group, ReportModel, Result, Totals
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -107,8 +110,8 @@ class Matrix:
     omitted: int
 
 
-def render(model: ReportModel) -> str:
-    """The page as text."""
+def render(model: ReportModel, comparison: Comparison | None = None) -> str:
+    """The page as text, with what changed since an earlier report where that is given."""
     from markupsafe import Markup
 
     style = "".join(path.read_text("utf-8") for path in sorted(TEMPLATES.glob("*.css")))
@@ -127,6 +130,9 @@ def render(model: ReportModel) -> str:
         inconclusive=model.with_verdict(Verdict.INCONCLUSIVE),
         not_evaluated=_by_reason(model.with_verdict(Verdict.NOT_EVALUATED)),
         tables=drawn(model.results),
+        availability=section(model.results),
+        comparison=comparison,
+        anchor_of=anchors.get,
         style=Markup(style),  # noqa: S704 - files of this package
         script=Markup(script),  # noqa: S704
         style_hash=_csp_hash(style),
@@ -176,6 +182,7 @@ def _environment(index: dict[str, int]) -> Environment:
     env.globals.update(
         V=Verdict, verdicts=list(WORST_FIRST), severities=SEVERITIES, meaning=words.MEANING, advice=words.advice,
         plural=words.plural, first_seen=words.first_seen, bar=_bar, rank=severity_rank, together=together,
+        interval=interval,
     )  # fmt: skip
     return env
 

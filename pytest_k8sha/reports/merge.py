@@ -146,6 +146,7 @@ def _result(data: dict[str, Any], time: str, run: str) -> Result:
     measures = data.get("measures")
     diagnostics = data.get("diagnostics")
     findings = data.get("findings")
+    timelines = data.get("timelines")
     return Result(
         check=check,
         title=_text(data.get("title")) or check or nodeid,
@@ -169,6 +170,7 @@ def _result(data: dict[str, Any], time: str, run: str) -> Result:
         measures=tuple(_measures(measures)) if isinstance(measures, dict) else (),
         diagnostics=diagnostics if isinstance(diagnostics, dict) else {},
         tables=_tables(data.get("tables")),
+        timelines=tuple(item for item in timelines if isinstance(item, dict)) if isinstance(timelines, list) else (),
     )
 
 

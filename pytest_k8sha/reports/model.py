@@ -68,6 +68,8 @@ class Result:
     measures: tuple[Measure, ...] = ()
     diagnostics: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    timelines: tuple[dict[str, Any], ...] = ()
+    """What probes saw, as the record has it (see `pytest_k8sha.reports.timeline`)."""
     history: tuple[Earlier, ...] = ()
 
     @property

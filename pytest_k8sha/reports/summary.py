@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_k8sha.model import Verdict
+from pytest_k8sha.reports.compare import compare
 from pytest_k8sha.reports.model import severity_rank
 from pytest_k8sha.reports.words import first_seen, headline, plural
 
@@ -49,8 +50,9 @@ def worst(model: ReportModel, n: int = 10) -> list[Worst]:
     return [row for _, _, row in rows[:n]]
 
 
-def lines(model: ReportModel, n: int = 5) -> list[str]:
-    """A short text for a terminal: the headline, totals of each cluster, the ``n`` worst failures."""
+def lines(model: ReportModel, n: int = 5, *, earlier: ReportModel | None = None) -> list[str]:
+    """A short text for a terminal: the headline, totals of each cluster, the ``n`` worst failures, and what changed
+    since an ``earlier`` report."""
     text = [headline(model).text + "."]
     for cluster in model.clusters:
         totals = cluster.totals
@@ -64,6 +66,19 @@ def lines(model: ReportModel, n: int = 5) -> list[str]:
     rest = len(worst(model, 1_000_000)) - len(shown) if shown else 0
     if rest:
         text.append(f"and {plural(rest, 'further failure')} in the report")
+    if earlier:
+        text += _changes(model, earlier, n)
     if model.teardowns:
         text.append(f"{plural(len(model.teardowns), 'thing')} could not be removed: see the report, or k8sha recover")
+    return text
+
+
+def _changes(model: ReportModel, earlier: ReportModel, n: int) -> list[str]:
+    found = compare(model, earlier)
+    verdicts = f"{plural(len(found.worse), 'verdict')} worse, {len(found.better)} better, {len(found.gone)} gone"
+    text = [f"since the earlier run: {verdicts}; {plural(len(found.figures_worse), 'figure')} worse for certain"]
+    if not found.trusted:
+        text.append("the earlier record was changed, or has no end: what is compared with it proves nothing")
+    text += [f"worse: {c.check} on {c.cluster or 'no cluster'}: {c.before}, now {c.now}" for c in found.worse[:n]]
+    text += [f"worse: {m.figure} of {m.subject}: {m.was}, now {m.is_now}" for m in found.figures_worse[:n]]
     return text
