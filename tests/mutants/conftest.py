@@ -10,7 +10,7 @@ import shutil
 import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,6 +32,7 @@ from pytest_k8sha.providers.registry import Registry
 from pytest_k8sha.record import chain
 from pytest_k8sha.safety.journal import Journal
 from pytest_k8sha.settings import Settings
+from tests.matrix import Matrix
 from tests.mutants.webhook_server import WebhookServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,8 +51,6 @@ TIMEOUT = 600.0
 WEBHOOK = yaml.safe_load((FIXTURES / "mutants" / "tenancy" / "webhook-ignore.yaml").read_text())["overlay"]
 """The webhook of that mutant as it should be: it fails closed."""
 WEBHOOK[0]["webhooks"][0]["failurePolicy"] = "Fail"
-OUTPUT = "K8SHA_MATRIX"
-"""Environment variable: a folder that ``matrix.json`` and ``matrix.md`` are written to."""
 
 
 @dataclass
@@ -87,32 +86,6 @@ class Outcome:
         """Every word of the failed findings of these checks."""
         findings = [f for r in self.results if r["check"] in checks for f in r["findings"] if f["verdict"] == "failed"]
         return "\n".join(f"{f['subject']} {f['seen']} {f['rule']} {f['remedy']}" for f in findings)
-
-
-@dataclass
-class Matrix:
-    """Verdicts by check and set-up, filled by the tests, shown at the end."""
-
-    rows: dict[str, dict[str, str]] = field(default_factory=dict)
-    titles: dict[str, str] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def put(self, check: str, setup: str, verdict: str) -> None:
-        self.rows.setdefault(check, {})[setup] = verdict
-
-    def as_markdown(self) -> str:
-        lines = ["| check | promise | good set-up | failed by |", "|---|---|---|---|"]
-        for check, cells in sorted(self.rows.items()):
-            good = ", ".join(sorted({v for s, v in cells.items() if s.endswith("/good")})) or "-"
-            killers = [s.partition("/")[2] for s, v in sorted(cells.items()) if v == "failed" and "/good" not in s]
-            lines.append(f"| {check} | {self.titles.get(check, '')} | {good} | {', '.join(killers) or '-'} |")
-        return "\n".join(lines) + "\n"
-
-    def write(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "matrix.md").write_text(self.as_markdown())
-        data = {"checks": self.titles, "matrix": self.rows, "seconds": self.seconds}
-        (folder / "matrix.json").write_text(json.dumps(data, indent=1, sort_keys=True))
 
 
 class Refuser(BaseHTTPRequestHandler):
@@ -375,13 +348,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if matrix is None or not matrix.rows:
         return
     terminalreporter.section("detection matrix")
-    for check, cells in sorted(matrix.rows.items()):
-        good = [v for s, v in cells.items() if s.endswith("/good")]
-        failed = sorted(s.partition("/")[2] for s, v in cells.items() if v == "failed" and not s.endswith("/good"))
-        terminalreporter.write_line(
-            f"{check}  good: {', '.join(good) or '-':<14} failed by: {', '.join(failed) or '-'}"
-        )
-    slow = sorted(matrix.seconds.items(), key=lambda item: -item[1])[:5]
-    terminalreporter.write_line("slowest: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in slow))
-    if os.environ.get(OUTPUT):
-        matrix.write(Path(os.environ[OUTPUT]))
+    for line in matrix.lines():
+        terminalreporter.write_line(line)
+    matrix.write()
