@@ -200,7 +200,12 @@ class Cluster:
     def await_namespace(self, name: str) -> None:
         """Waits until pods can be created there: the controller manager has made the default service account."""
         accounts = self.resource("v1", "ServiceAccount")
-        eventually(lambda: accounts.get("default", name), what=f"the default service account of {name}", interval=0.05)
+        eventually(
+            lambda: accounts.get("default", name),
+            what=f"the default service account of {name}",
+            timeout=120,
+            interval=0.05,
+        )
 
     def delete_namespace(self, name: str, *, wait: bool = True) -> None:
         """Deletes a namespace of the run. Raises `EnvironmentFailure` with what remains when it is stuck.

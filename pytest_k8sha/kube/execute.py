@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha import _clock
 from pytest_k8sha.errors import ApiError, TransportError
@@ -55,26 +55,38 @@ def execute(
         query["container"] = container
     deadline = _clock.Deadline(timeout)
     socket = client.socket(path, query=query, timeout=timeout)
-    out, err = bytearray(), bytearray()
     try:
         if stdin:
             socket.write_stdin(stdin)
             if socket.subprotocol == "v5.channel.k8s.io":  # only v5 can say that the input has ended
                 socket.close_channel(0)
-        while socket.is_open():
-            socket.update(timeout=min(1.0, deadline.left))
-            out += socket.read_channel(1) or b""
-            err += socket.read_channel(2) or b""
-            if deadline.passed:
-                cause = f"{command[0]} did not end within {timeout:g} s"
-                raise TransportError("timeout", method="EXEC", path=path, cause=cause)
-        out += socket.read_channel(1) or b""
-        err += socket.read_channel(2) or b""
-        status = socket.read_channel(ERROR_CHANNEL) or b""
+        out, err, status = _listen(socket, deadline, command[0], path)
     finally:
         socket.close()
         socket.sock.shutdown()  # a connection that the server closed first is left open by `close`
     return Executed(_code(status, path), out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+
+
+def _listen(socket: Any, deadline: _clock.Deadline, command: str, path: str) -> tuple[bytes, bytes, bytes]:
+    """Both outputs and the status, which the server sends last. It need not close the connection then: some leave that
+    to the client when the command could not be started."""
+    from websocket import WebSocketException, WebSocketTimeoutException
+
+    out, err, status = bytearray(), bytearray(), bytearray()
+    while not status and socket.is_open():
+        try:
+            socket.update(timeout=min(1.0, deadline.left))
+            # The status first: whatever was sent before it has then arrived as well.
+            for channel, kept in ((ERROR_CHANNEL, status), (1, out), (2, err)):
+                kept += socket.read_channel(channel) or b""
+        except WebSocketTimeoutException:
+            pass  # a frame that began and did not end; the deadline below tells
+        except (WebSocketException, OSError) as error:
+            raise TransportError("reset", method="EXEC", path=path, cause=str(error)) from error
+        if deadline.passed and not status:
+            cause = f"{command} did not end within {deadline.seconds:g} s"
+            raise TransportError("timeout", method="EXEC", path=path, cause=cause)
+    return bytes(out), bytes(err), bytes(status)
 
 
 def _code(raw: bytes, path: str) -> int:

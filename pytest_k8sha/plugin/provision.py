@@ -17,6 +17,7 @@ from pytest_k8sha.fleet.keeper import LOCK_DEADLINE, Keeper
 from pytest_k8sha.fleet.spec import FleetSpec, TenantOrder
 from pytest_k8sha.kube import manifests
 from pytest_k8sha.model import Impact, nonce
+from pytest_k8sha.plugin import logs
 from pytest_k8sha.providers.base import STATE_FILE, ClusterState
 from pytest_k8sha.recover import sweep
 from pytest_k8sha.settings import bundled
@@ -232,6 +233,8 @@ def dismiss(session: Session, *, failed: bool) -> bool:
     session.staying = stay
     remaining = len(session.leftovers)
     with session.progress.during("the clusters of the run are being taken down"):
+        if failed:
+            logs.keep(session)
         if not stay:
             _sweep(session, folder)
         _dismiss_clusters(session, folder)

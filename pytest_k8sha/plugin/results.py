@@ -80,6 +80,8 @@ class Results:
         totals: Counter[str] = Counter(result["verdict"] for result in self.results)
         for item in self.session.leftovers:
             self._write("teardown", item)
+        for text in self.session.notes:
+            self._write("note", {"text": text})
         self._write(
             "run.end",
             {

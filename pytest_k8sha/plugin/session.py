@@ -66,6 +66,8 @@ class Session:
         self.options = Options.of(config)
         self.dry = bool(config.option.collectonly or getattr(config.option, "setupplan", False))
         self.leftovers: list[dict[str, str]] = []
+        self.notes: list[str] = []
+        """What the record says at its end besides."""
         self.begun = False
         """Whether this process made the run's folder or joined it."""
         self._secrets: set[str] = set()

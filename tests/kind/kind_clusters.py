@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_k8sha import _process
 from pytest_k8sha._wait import eventually
 from pytest_k8sha.errors import K8shaError
 from pytest_k8sha.fleet.cluster import Cluster
@@ -23,7 +26,14 @@ from pytest_k8sha.providers.kind.engine import CLUSTER_LABEL, Engine
 from pytest_k8sha.providers.kind.options import PROBE_IMAGE
 from pytest_k8sha.providers.kind.provider import MARK_FILE
 from pytest_k8sha.providers.registry import Registry
+from pytest_k8sha.recover import Recovered, recover
 from pytest_k8sha.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+
+KEPT = "K8SHA_TEST_KIND"
+"""Environment variable, for quick turns: a folder where ``python -m tests.kind.kind_clusters FOLDER`` keeps a cluster
+that the tests share instead of one of their own. It ends with that program."""
 
 RIG_NODE = "kindest/node:v1.36.3"
 RIG_PROBE = "localhost/rig/agnhost:1"
@@ -59,7 +69,8 @@ class Images:
 
     def order(self, name: str, **options: object) -> str:
         """The value of ``--k8sha-cluster`` for a cluster of this machine."""
-        keys = {"probe-image": self.probe, **({"image": self.node} if self.node else {}), **options}
+        keys = {"probe-image": self.probe, "start-timeout": 900, **options}
+        keys |= {"image": self.node} if self.node else {}
         return f"{name}=kind," + ",".join(f"{key}={value}" for key, value in keys.items())
 
 
@@ -94,6 +105,52 @@ with kind_clusters.fleet(Path(sys.argv[1]), *sys.argv[2:]):
 def maker(base: Path, *orders: str) -> list[str]:
     """A program that makes clusters, says so, and waits to be killed."""
     return [sys.executable, "-c", MAKER, str(base), *orders]
+
+
+@dataclasses.dataclass
+class Elsewhere:
+    """The clusters of another program, which can be killed: what `k8sha recover` then has to do with."""
+
+    base: Path
+    program: _process.Program
+    fleet: Fleet
+
+    @classmethod
+    def make(cls, base: Path, *orders: str) -> Elsewhere:
+        """Returns when all of them are made, at the same time."""
+        program = start(base, *orders)
+        eventually(lambda: program.code is not None or said(base), what="all are made", timeout=960, interval=0.5)
+        assert program.code is None, said(base)
+        return cls(base, program, opened(base))
+
+
+def opened(base: Path) -> Fleet:
+    """The clusters that another program keeps in a folder."""
+    (run,) = base.glob("state/runs/*")
+    return Fleet.open(RunFolder.join(run, f"test-{os.getpid()}"), Registry())
+
+
+def start(base: Path, *orders: str) -> _process.Program:
+    """Another program that makes clusters; it dies with this one at the latest."""
+    return _process.start(maker(base, *orders), log=base / "maker.log", cwd=ROOT, die_with_parent=True)
+
+
+def said(base: Path) -> str:
+    """What that program has said."""
+    log = base / "maker.log"
+    return log.read_text() if log.exists() else ""
+
+
+def recovered(base: Path) -> list[Recovered]:
+    """What one `k8sha recover` has removed."""
+    return recover(settings_in(base), Registry(), lambda _: None)
+
+
+def clear(base: Path) -> None:
+    """Ends and removes whatever a test has left below its folder."""
+    for program in _process.naming(base, words=["python", "python3", "kind", str(base)]):
+        program.end(5)
+    recovered(base)
 
 
 def marks(base: Path) -> dict[str, dict[str, str]]:
@@ -133,6 +190,7 @@ def pod(
     command: list[str] | None = None,
     node: str = "",
     labels: Mapping[str, str] | None = None,
+    timeout: float = 180,
 ) -> dict[str, Any]:
     """A pod that runs: the object as it is when its container is ready."""
     container: dict[str, Any] = {"name": "main", "image": image, "imagePullPolicy": "IfNotPresent", "args": args}
@@ -152,5 +210,16 @@ def pod(
         return bool(statuses) and all(status.get("ready") for status in statuses)
 
     return eventually(
-        state, what=f"pod {name} is ready", timeout=60, accept=is_ready, describe=lambda seen: str(seen.get("status"))
+        state,
+        what=f"pod {name} is ready",
+        timeout=timeout,
+        accept=is_ready,
+        describe=lambda seen: str(seen.get("status")),
     )
+
+
+if __name__ == "__main__":
+    with fleet(Path(sys.argv[1]), Images.of(Engine.find()).order("east", nodes=2)):
+        sys.stdout.write("made\n")
+        sys.stdout.flush()
+        signal.pause()

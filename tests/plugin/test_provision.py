@@ -63,7 +63,12 @@ class Hollow:
 
     def alive(self, state): return True
     def capabilities(self, state): return {}
-    def logs(self, state): return {}
+    def logs(self, state):
+        path = pathlib.Path(state.place) / "node.log"
+        if state.options.get("how") == "mute":
+            raise EnvironmentFailure("nobody answers")
+        path.write_text("early " * 60000 + "late, with password: hunter2-hunter2")
+        return {"worker/node": path}
     def faults(self, state): return None
     def issuer(self, state): return None
 
@@ -128,6 +133,22 @@ def test_nothing_is_made_without_need(hollow: Inner, args: list[str]) -> None:
     hollow.run("--k8sha-cluster=east=hollow", *args, workers=1)
     assert log(hollow) == []
     assert hollow.left() == []
+
+
+def test_logs_are_kept_of_a_run_that_fails(hollow: Inner) -> None:
+    """The ends of the clusters' logs lie beside the report, without secrets, before the clusters go; what cannot be had
+    is a note and changes nothing."""
+    orders = ("--k8sha-cluster=east=hollow", "--k8sha-cluster=west=hollow,how=mute")
+    hollow.run(*orders, "-k", "check")
+    text = (hollow.record.parent / "logs" / "east" / "worker" / "node.log").read_text()
+    assert text.startswith(("early", "arly", "rly", "ly", "y", " early"))
+    assert "late" in text
+    assert "hunter2" not in text
+    assert len(text) <= 256 * 1024
+    notes = [line["text"] for line in hollow.lines("note")]
+    assert any("the ends of 1 logs of cluster east are in" in note for note in notes)
+    assert any("logs of cluster west could not be kept: nobody answers" in note for note in notes)
+    assert log(hollow) == ["create east", "create west", "delete east", "delete west"]
 
 
 def test_leftover(hollow: Inner) -> None:

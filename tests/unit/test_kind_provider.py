@@ -78,6 +78,23 @@ def test_cgroup_v1_is_told(fakes: Fakes) -> None:
     assert "failCgroupV1" in need.remedy
 
 
+@pytest.mark.parametrize(
+    ("info", "cgroup", "ok"),
+    [
+        ({"SecurityOptions": ["name=seccomp", "name=rootless"]}, "2", True),
+        ({"SecurityOptions": ["name=rootless"]}, "1", False),
+        ({"host": {"security": {"rootless": True}}}, "1", False),
+        ({"host": {"security": {"rootless": False}}}, "1", None),
+        ({"SecurityOptions": None}, "1", None),
+    ],
+)
+def test_an_engine_without_root_wants_cgroup_v2(info: dict[str, object], cgroup: str, ok: bool | None) -> None:
+    """Docker and Podman tell it in their own ways; with cgroup v1 no cluster can be made, and that is said before."""
+    found = preflight._rootless(info, cgroup)
+    assert [need.ok for need in found] == ([] if ok is None else [ok])
+    assert all(need.needed for need in found)
+
+
 def test_the_engine_is_the_one_that_kind_was_told(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine named by kind's own variable is used or reported, never replaced by another."""
     assert Engine.find().name == "docker"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from pytest_k8sha import _wait
@@ -132,11 +133,12 @@ class KindFaults:
         return found.stdout.strip() if found.code == 0 else ""
 
     def heal(self) -> None:
-        """Every node and its kubelet runs, every program of the control plane as well, no process is stopped, and each
-        API server says that it is ready.
+        """Every node and its kubelet runs, every program of the control plane as well, no process is stopped, each API
+        server says that it is ready, and the kubelet of each node that had to be started has renewed its lease.
 
         Raises `WaitTimeout` when that does not come about.
         """
+        started = [node.name for node in self._nodes() if not node.running]
         for node in self._nodes():
             self._up(node)
             self._inside.thaw_all(node.name)
@@ -155,6 +157,8 @@ class KindFaults:
             )
         for node in self._nodes():
             self._inside.start_kubelet(node.name)
+        for name in started:
+            self._until_renewed(name)
 
     # --- the steps -----------------------------------------------------------------------------------------------
 
@@ -209,8 +213,27 @@ class KindFaults:
         return self._engine.execute(node, "pgrep", "-x", component[:_COMM], check=False).code == 0
 
     def _is_ready(self, node: str) -> bool:
-        words = ("kubectl", f"--kubeconfig={_ADMIN}", "--request-timeout=5s", "get", "--raw", "/readyz")
-        return self._engine.execute(node, *words, check=False).code == 0
+        return self._ask(node, "/readyz") is not None
+
+    def _ask(self, node: str, path: str) -> str | None:
+        """The answer of a node's own API server; None without one."""
+        words = ("kubectl", f"--kubeconfig={_ADMIN}", "--request-timeout=5s", "get", "--raw", path)
+        done = self._engine.execute(node, *words, check=False)
+        return done.stdout if done.code == 0 else None
+
+    def _until_renewed(self, node: str) -> None:
+        """A node object says *Ready* for most of a minute after its node was lost; the lease tells at once."""
+        asked = self._control_planes()[0].name
+        path = f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{node}"
+
+        def renewed() -> str:
+            said = self._ask(asked, path)
+            return str(json.loads(said)["spec"]["renewTime"]) if said else ""
+
+        before = _wait.eventually(renewed, what=f"the lease of {node} can be read", timeout=_HEAL)
+        _wait.eventually(
+            renewed, what=f"{node} renews its lease", timeout=_HEAL, accept=lambda seen: bool(seen) and seen != before
+        )
 
     def _until_gone(self, node: str, component: str, timeout: float) -> None:
         _wait.eventually(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pytest_k8sha.errors import EnvironmentFailure, K8shaError
 from pytest_k8sha.providers.kind import command
@@ -44,8 +44,8 @@ def preflight(engine: str = "") -> list[Need]:
         return [*found, *_inotify(), Need("engine's facts", False, str(error), "see `docker info`", needed=False)]  # noqa: FBT003
     store = info.get("store") or {}
     root = info.get("DockerRootDir") or store.get("graphRoot") or ""
-    version = info.get("CgroupVersion") or (info.get("host") or {}).get("cgroupVersion") or ""
-    return [*found, *_disk(root), *_inotify(), *_cgroup(str(version).removeprefix("v"))]
+    version = str(info.get("CgroupVersion") or (info.get("host") or {}).get("cgroupVersion") or "").removeprefix("v")
+    return [*found, *_rootless(info, version), *_disk(root), *_inotify(), *_cgroup(version)]
 
 
 def demand(engine: str = "") -> list[Need]:
@@ -68,6 +68,17 @@ def _command() -> Need:
         return Need("kind", True, f"{command.version(path)} ({path})")  # noqa: FBT003
     except K8shaError as error:
         return Need("kind", False, str(error), command.REMEDY)  # noqa: FBT003
+
+
+def _rootless(info: dict[str, Any], cgroup: str) -> list[Need]:
+    """An engine without root's rights, as Docker (``SecurityOptions``) and Podman (``host.security``) tell it. kind
+    wants cgroup v2 of one, with its controllers delegated to the user (https://kind.sigs.k8s.io/docs/user/rootless/)."""
+    docker = any("rootless" in str(option) for option in info.get("SecurityOptions") or [])
+    podman = bool(((info.get("host") or {}).get("security") or {}).get("rootless"))
+    if not (docker or podman):
+        return []
+    remedy = "boot with cgroup v2 and delegate cpu, memory, pids and io to the user, or use an engine that runs as root"
+    return [Need("rootless engine", cgroup != "1", f"cgroup v{cgroup or '?'}", remedy)]
 
 
 def _disk(root: str) -> list[Need]:
