@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -69,6 +70,44 @@ class PersonaOrder(BaseModel):
         return self
 
 
+class Visitor(BaseModel):
+    """Who is let in from outside the tenant, such as the pods of an ingress controller."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="what it is, such as `ingress controller`")
+    namespace: dict[str, str] = Field(min_length=1, description="labels of its namespace")
+    labels: dict[str, str] = Field(default_factory=dict, description="labels of its pods")
+    port: int = Field(ge=1024, le=65535, description="the port of the tenant's pods that it may reach, and no other")
+
+    def alike(self, other: Visitor) -> bool:
+        """Whether a policy takes them for the same."""
+        return (self.namespace, self.labels) == (other.namespace, other.labels)
+
+
+class Destination(BaseModel):
+    """What the tenant may reach outside the cluster, such as a database."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    name: str = Field(description="what it is, such as `database`")
+    address: str = Field(description="its IP address")
+    port: int = Field(ge=1, le=65535, description="its TCP port; nothing else at the address may be reached")
+    stand_in: bool = Field(
+        default=False,
+        alias="standIn",
+        description="the address is a node's, and a probe on the nodes' network answers there instead of a real server",
+    )
+
+    @field_validator("address")
+    @classmethod
+    def _ip(cls, value: str) -> str:
+        try:
+            return str(ip_address(value))
+        except ValueError as error:
+            raise ValueError(f"{value!r} is no IP address") from error
+
+
 class Expectations(BaseModel):
     """What a tenant's pods promise, and so what the cluster must hold them to."""
 
@@ -86,6 +125,15 @@ class Expectations(BaseModel):
     domains: list[str] = Field(
         default_factory=list, description="the DNS domains whose hosts the tenant's ingresses may serve, the main first"
     )
+    start_delay: int = Field(
+        default=0,
+        ge=0,
+        le=60,
+        alias="startDelay",
+        description="seconds that an init container of each pod waits, where the network closes in on a pod too late",
+    )
+    visitors: list[Visitor] = Field(default_factory=list, description="who is let in from outside the tenant")
+    destinations: list[Destination] = Field(default_factory=list, description="what may be reached outside the cluster")
 
 
 class TenantOrder(BaseModel):

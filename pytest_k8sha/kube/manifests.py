@@ -114,7 +114,7 @@ def load(paths: Iterable[Path], values: Mapping[str, str] | None = None) -> list
     """
     problems: list[FileProblem] = []
     objects: list[Manifest] = []
-    for path in _files(paths, problems):
+    for path in files_of(paths, problems):
         try:
             text = path.read_text()
         except (OSError, UnicodeDecodeError) as error:
@@ -159,7 +159,8 @@ def _is_list(document: Any) -> bool:
     return isinstance(document, dict) and str(document.get("kind", "")).endswith("List") and "items" in document
 
 
-def _files(paths: Iterable[Path], problems: list[FileProblem]) -> list[Path]:
+def files_of(paths: Iterable[Path], problems: list[FileProblem]) -> list[Path]:
+    """The YAML files that are named, or lie in the folders that are; adds to ``problems``."""
     files: list[Path] = []
     for path in paths:
         if path.is_dir():

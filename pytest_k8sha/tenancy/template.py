@@ -16,6 +16,7 @@ from pytest_k8sha.fleet.spec import Expectations, PersonaOrder, TenantOrder
 from pytest_k8sha.kube import manifests
 from pytest_k8sha.model import LABEL_RUN
 from pytest_k8sha.tenancy import acting
+from pytest_k8sha.tenancy.network import policy
 from pytest_k8sha.tenancy.tenant import Persona, Tenant
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def prepare(order: TenantOrder) -> tuple[TenantOrder, list[manifests.Manifest]]:
     """
     values = {"tenant": order.name}
     objects: list[manifests.Manifest] = []
+    files: list[Path] = []
     filled = order
     if order.template:
         described = read(order.template / TENANT_FILE, values)
@@ -57,9 +59,9 @@ def prepare(order: TenantOrder) -> tuple[TenantOrder, list[manifests.Manifest]]:
             }
         )
         files = [p for p in sorted(order.template.rglob("*.yaml")) if p.name != TENANT_FILE]
+    if files or order.overlays:
         objects = manifests.load([*files, *order.overlays], values)
-    elif order.overlays:
-        objects = manifests.load(order.overlays, values)
+        policy.load([*files, *order.overlays], values=values)  # what the server would refuse, with the line
     if not filled.personas:
         raise UsageError("a tenant without a template needs personas", value=order.name)
     if not filled.namespaces:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_k8sha import Cluster, Judge, Tenant, check
-from pytest_k8sha.tenancy.network import judging, window
+from pytest_k8sha.tenancy.network import judging, timing, window
 from pytest_k8sha.tenancy.network.survey import Survey, clear
 from pytest_k8sha.tenancy.network.survey import survey as look_around
 
@@ -149,7 +149,7 @@ def test_the_api_server_is_declared(survey: Survey, judge: Judge) -> None:
 
 @check(
     "TEN-NET-009",
-    "A new pod is kept from its neighbours from its first packet on",
+    "A new pod and its neighbours are kept from each other from the first packet on",
     severity="high",
     impact="exercise",
     promises=["network"],
@@ -175,3 +175,59 @@ def test_the_first_moments_of_a_pod(survey: Survey, judge: Judge) -> None:
 )
 def test_policy_and_network_agree(survey: Survey, judge: Judge) -> None:
     judging.whole_table(judge, survey)
+
+
+@check(
+    "TEN-NET-011",
+    "Whom a tenant lets in, such as an ingress controller, reaches the port that is meant and no other",
+    severity="medium",
+    impact="exercise",
+    why="A controller that gets no answer is an outage; one that may dial every port is a way round the front door.",
+    remedy="Allow the controller's namespace and pods, both in one entry of from, at the one port that serves.",
+    controls=CONTROLS,
+    requires=REAL,
+)
+def test_visitors_reach_what_is_meant(survey: Survey, judge: Judge) -> None:
+    judging.visitors(judge, survey)
+
+
+@check(
+    "TEN-NET-012",
+    "What a tenant may reach outside, such as a database, is reached, and nothing else at that address",
+    severity="high",
+    impact="exercise",
+    why="A rule that names an address and no port opens all that listens there, and SSH with it.",
+    remedy="Allow the address as a /32 (IPv6: /128) with its port and protocol.",
+    controls=CONTROLS,
+    requires=REAL,
+)
+def test_destinations_are_reached_and_nothing_else(survey: Survey, judge: Judge) -> None:
+    judging.destinations(judge, survey)
+
+
+@check(
+    "TEN-NET-013",
+    "Each policy is enforced soon after it is written, and no longer once it is gone",
+    severity="medium",
+    impact="exercise",
+    why="Between the word of the API server and the drop of a packet a tenant is open, and nobody is told how long.",
+    remedy="Look at the load of the network plugin's agents and at how many policies and pods each of them handles.",
+    controls=CONTROLS,
+    requires=REAL,
+)
+def test_policies_are_enforced_in_time(survey: Survey, judge: Judge) -> None:
+    timing.judge_times(judge, survey)
+
+
+@check(
+    "TEN-NET-014",
+    "A new pod is isolated from its first packet on, also where nobody else's policies help",
+    severity="medium",
+    impact="exercise",
+    why="Most of what a pod can reach, and most of what can reach it, has no policy of its own.",
+    remedy="Use a network plugin that programs the rules before the pod starts; else let an init container wait.",
+    controls=CONTROLS,
+    requires=REAL,
+)
+def test_the_first_moments_of_a_pod_alone(survey: Survey, judge: Judge) -> None:
+    window.judge_alone(judge, survey)

@@ -55,6 +55,19 @@ def test_outcomes(lane: Lane, outcome: Outcome) -> None:
     assert look.sort(CELL, lane, NONCE).outcome is outcome
 
 
+SCTP_CELL = cells([OTHER], [Listener(WEB, (("SCTP", 8082),))])[0]
+
+
+def test_sctp_is_sorted_like_the_others() -> None:
+    """In the words of the agent; a kernel without the protocol has shown nothing of the network."""
+    assert "protocol=sctp" in look.question(SCTP_CELL, NONCE)
+    assert look.sort(SCTP_CELL, _answer(responses=[NONCE]), NONCE).outcome is Outcome.OPEN
+    refused = _answer(errors=["sctp dial failed. err:connection refused"])
+    assert look.sort(SCTP_CELL, refused, NONCE).outcome is Outcome.REFUSED
+    lacking = _answer(errors=["sctp dial failed. err:protocol not supported"])
+    assert look.sort(SCTP_CELL, lacking, NONCE).outcome is Outcome.UNSEEN
+
+
 def test_any_answer_proves_a_connection_where_nothing_can_echo() -> None:
     """A TLS server that answers plain HTTP with an error, or with what is no HTTP at all, was reached."""
     assert look.sort(HTTP_CELL, _answer(responses=["Client sent an HTTP request"]), NONCE).outcome is Outcome.OPEN
@@ -106,3 +119,12 @@ def test_the_time_to_enforce_lies_between_two_probes() -> None:
     assert verdict(_probes((0.0, False), (0.1, False)), Expected.BLOCKED, 0.0) == Enforced(0.0, 0.0, 2)
     assert verdict(_probes((0.0, True), (0.1, True)), Expected.BLOCKED, 0.0) == Enforced(0.1, None, 2)
     assert verdict(_probes((0.0, False), (0.1, True)), Expected.OPEN, 0.0) == Enforced(0.0, 0.1, 2)
+
+
+def test_an_answer_to_a_packet_that_was_sent_again_tells_nothing() -> None:
+    """A connection that was begun while the way was closed is made by a later packet: that is not open from then on."""
+    lanes = _probes((0.0, True), (0.5, True), (1.0, True))
+    for lane, latency in zip(lanes, (1.02, 0.52, 0.01), strict=True):
+        lane.answered = lane.sent + latency
+    assert verdict(lanes, Expected.OPEN, 0.0, resent=True) == Enforced(0.0, 0.5, 2)
+    assert verdict(lanes, Expected.OPEN, 0.0) == Enforced(0.0, 0.0, 3)

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from pytest_k8sha.errors import FileProblems
+from pytest_k8sha.fleet.spec import TenantOrder
 from pytest_k8sha.tenancy.network.policy import load, of
+from pytest_k8sha.tenancy.template import prepare
 from tests.unit.network_worlds import policy, written
 
 WRONG = """\
@@ -87,8 +89,24 @@ def test_files_that_hold_no_policy(tmp_path: Path) -> None:
     broken.write_text("a: [")
     with pytest.raises(FileProblems, match="is not YAML"):
         load([broken])
-    with pytest.raises(FileProblems, match="cannot be read"):
+    with pytest.raises(FileProblems, match="does not exist"):
         load([tmp_path / "none.yaml"])
+
+
+def test_placeholders_are_filled_before_a_policy_is_read(tmp_path: Path) -> None:
+    """A template's policy is read as it will be sent, and a mistake has the line of the template."""
+    file = tmp_path / "policy.yaml"
+    text = (
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: out, namespace: '${tenant}'}\n"
+        "spec:\n  podSelector: {}\n  egress:\n  - to:\n    - ipBlock:\n        cidr: '${database}/32'\n"
+    )
+    file.write_text(text)
+    (found,) = load([tmp_path], values={"tenant": "blue", "database": "192.0.2.7"})
+    assert str(found) == "blue/out"
+    with pytest.raises(FileProblems, match=r"policy\.yaml:9: spec\.egress\.0\.to\.0\.ipBlock\.cidr"):
+        load([file], values={"tenant": "blue", "database": "the-database"})
+    with pytest.raises(FileProblems, match="database"):
+        load([file], values={"tenant": "blue"})
 
 
 def test_what_the_server_returns_is_read() -> None:
@@ -104,3 +122,19 @@ def test_an_object_that_is_no_policy_is_refused() -> None:
     """A manifest given directly has the same strictness; the error names the cluster as the place."""
     with pytest.raises(FileProblems, match=r"the cluster: spec.podSelectors: is not known"):
         of(written({"podSelectors": {}}))
+
+
+def test_a_template_with_a_policy_that_cannot_be_meant(tmp_path: Path) -> None:
+    """Each mistake is told with file, line and field before a cluster is touched; so is a file that is no YAML."""
+    (tmp_path / "tenant.yaml").write_text("namespaces: ['${tenant}']\npersonas: {admin: {user: a}}\n")
+    bad = tmp_path / "network.yaml"
+    bad.write_text(
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: deny, namespace: '${tenant}'}\n"
+        "spec:\n  podSelector: {}\n  policyType: [Ingress]\n"
+    )
+    order = TenantOrder(name="blue", template=tmp_path)
+    with pytest.raises(FileProblems, match=r"network\.yaml:6: spec\.policyType: is not known"):
+        prepare(order)
+    bad.write_text("kind: NetworkPolicy\nspec: [\n")
+    with pytest.raises(FileProblems, match="is not YAML"):
+        prepare(order)

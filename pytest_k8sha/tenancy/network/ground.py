@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha._wait import eventually
-from pytest_k8sha.errors import ApiError, NotEvaluated, WaitTimeout
+from pytest_k8sha.errors import ApiError, NotEvaluated, RequestError, WaitTimeout
 from pytest_k8sha.model import nonce
 from pytest_k8sha.settings import Settings
+from pytest_k8sha.tenancy.network.agent import Agent, dial, dialled
 from pytest_k8sha.tenancy.network.look import Eyes, Server
-from pytest_k8sha.tenancy.network.places import TCP, UDP, Address, Namespace, Pod, Service
+from pytest_k8sha.tenancy.network.places import SCTP, TCP, UDP, Address, Namespace, Pod, Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,8 +25,12 @@ DEFAULT_IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.63.0"
 LABEL = "k8sha.dev/probe"
 CONTROL = 8080
 PORTS = (8080, 8081)
-HOST_PORT = 18080
-START_DEADLINE = 120.0
+SCTP_PORT = 8082
+LEAST = 2
+"""Probes of a namespace: one alone has nobody of its own to reach."""
+HOST_PORTS = range(18000, 19998, 2)
+"""Where the two ports may lie that probes on the nodes' own network serve: drawn by lot, as surveys share the nodes."""
+START_DEADLINE = 240.0
 """Seconds for all probe pods to be ready."""
 
 _BROKEN = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CreateContainerError"}
@@ -33,14 +39,19 @@ _HARD_TAINTS = {"NoSchedule", "NoExecute"}
 
 @dataclass(frozen=True)
 class Site:
-    """A namespace where probe pods go: one on every node, each with ``labels``, or one for each entry of ``each``, with
-    these labels besides, spread over the nodes."""
+    """A namespace where probe pods go: one on every node (on a single one two), each with ``labels``, or one for each
+    entry of ``each``, with these labels besides, spread over the nodes. They serve `PORTS` and ``ports``."""
 
     namespace: str
     labels: Mapping[str, str] = field(default_factory=dict)
     each: Sequence[Mapping[str, str]] = ()
     services: bool = True
     node_ports: bool = False
+    ports: tuple[int, ...] = ()
+
+    @property
+    def served(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys((*PORTS, *self.ports)))
 
 
 def image_of(cluster: Cluster) -> str:
@@ -81,14 +92,21 @@ class Ground:
     pods: dict[str, list[Pod]]
     services: dict[str, list[Service]]
     host: list[Pod] = field(default_factory=list)
+    served: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """The ports that the probes of a namespace serve."""
+    outer: tuple[int, ...] = ()
+    """The ports that the probes on the nodes' own network serve."""
+    sctp: list[Pod] = field(default_factory=list)
+    """Servers of SCTP, one in each namespace on each node, where the kernels have it."""
 
     @property
     def every(self) -> list[Pod]:
         return [pod for pods in self.pods.values() for pod in pods]
 
     def servers(self) -> list[Server]:
-        inside = [Server(pod, f"p{port}") for pod in self.every for port in PORTS]
-        return inside + [Server(pod, f"p{HOST_PORT}") for pod in self.host]
+        inside = [Server(pod, f"p{port}") for pod in self.every for port in self.served[pod.namespace.name]]
+        outside = [Server(pod, f"p{port}") for pod in self.host for port in self.outer]
+        return inside + outside + [Server(pod, "sctp") for pod in self.sctp]
 
     def eyes(self) -> Eyes:
         return Eyes(self.cluster.client, self.servers(), control=CONTROL)
@@ -100,7 +118,7 @@ class Ground:
 
     def clear(self) -> None:
         """Deletes the pods and services, at once; what is gone already is no error."""
-        for kind, objects in (("Pod", [*self.every, *self.host]), ("Service", self._services())):
+        for kind, objects in (("Pod", [*self.every, *self.host, *self.sctp]), ("Service", self._services())):
             target = self.cluster.resource("v1", kind)
             for one in objects:
                 namespace = one.namespace.name if isinstance(one, Pod) else one.namespace
@@ -119,10 +137,12 @@ def prepare(
     sites: Sequence[Site],
     *,
     host_site: str = "",
+    host_ports: Sequence[int] = (),
     nodes: Sequence[Address] | None = None,
 ) -> Ground:
     """Puts probe pods into each site and waits until all are ready. ``host_site`` is a namespace that may hold pods on
-    the host's network; one goes to each node. ``nodes`` are those to use (default: all that can be used).
+    the host's network; one goes to each node, and serves two ports of its own and ``host_ports``. ``nodes`` are those
+    to use (default: all that can be used).
 
     Raises `NotEvaluated` with the image's name when it cannot start, and `ApiError` when the cluster refuses a pod.
     """
@@ -138,16 +158,18 @@ def prepare(
     made: dict[str, list[str]] = {}
     doors: dict[str, list[Service]] = {}
     for site in sites:
-        for number, own in enumerate(site.each or [{}] * len(where)):
+        for number, own in enumerate(site.each or [{}] * max(LEAST, len(where))):
             name = f"{mark}-{number}"
             labels = {**site.labels, **own, LABEL: mark, f"{LABEL}-pod": str(number)}
-            pods.create(pod_of(name, labels, where[number % len(where)].node, image), site.namespace)
+            pods.create(pod_of(name, labels, where[number % len(where)].node, image, site.served), site.namespace)
             made.setdefault(site.namespace, []).append(name)
             if site.services:
                 body = _service_of(name, {LABEL: mark, f"{LABEL}-pod": str(number)}, node_port=site.node_ports)
                 doors.setdefault(site.namespace, []).append(Service.of(services.create(body, site.namespace)))
+    first = secrets.choice(HOST_PORTS)
+    outer = tuple(dict.fromkeys((first, first + 1, *host_ports)))
     for number, node in enumerate(where if host_site else []):
-        pods.create(host_pod_of(f"{mark}-host-{number}", {LABEL: mark}, node.node, image), host_site)
+        pods.create(host_pod_of(f"{mark}-host-{number}", {LABEL: mark}, node.node, image, outer), host_site)
         made.setdefault(host_site, []).append(f"{mark}-host-{number}")
     spaces = {n["metadata"]["name"]: Namespace.of(n) for n in cluster.resource("v1", "Namespace").list()}
     ready = _await(cluster, mark, {*made}, sum(map(len, made.values())), image)
@@ -160,7 +182,43 @@ def prepare(
         {s.namespace: [p for p in found if p.namespace.name == s.namespace and not p.host_network] for s in sites},
         doors,
         [p for p in found if p.host_network],
+        {s.namespace: s.served for s in sites},
+        outer,
     )
+
+
+def serve_sctp(ground: Ground, namespaces: Iterable[str]) -> dict[str, str]:
+    """Puts servers of SCTP beside the probes, if every node's kernel has the protocol; else returns the nodes that have
+    not, each with the words of its agent. A server that cannot listen would end again and again, so it is asked for
+    first, by a dialling to nobody."""
+    lacking: dict[str, str] = {}
+    for pod in {pod.node: pod for pod in ground.every}.values():
+        try:
+            said = Agent(ground.cluster.client, pod, CONTROL).get(dial("127.0.0.1", 9, "sctp", b"echo"), timeout=10.0)
+            words = "; ".join(dialled(said)[1])
+        except (RequestError, ValueError) as error:
+            words = str(error)
+        if "refused" not in words:
+            lacking[pod.node] = words
+    if lacking:
+        return lacking
+    image, pods, mark = image_of(ground.cluster), ground.cluster.resource("v1", "Pod"), nonce("sctp")
+    spaces = list(namespaces)
+    for namespace in spaces:
+        for number, node in enumerate(ground.nodes):
+            labels = {**ground.pods[namespace][0].labels, LABEL: mark, f"{LABEL}-pod": f"sctp-{number}"}
+            body = pod_of(f"{mark}-{number}", labels, node.node, image, ())
+            body["spec"]["containers"] = [_sctp_container(image)]
+            pods.create(body, namespace)
+    ready = _await(ground.cluster, mark, spaces, len(spaces) * len(ground.nodes), image)
+    ground.sctp = [Pod.of(p, ground.namespaces[p["metadata"]["namespace"]]) for p in ready]
+    return {}
+
+
+def _sctp_container(image: str) -> dict[str, Any]:
+    args = ["netexec", f"--http-port={SCTP_PORT}", "--udp-port=-1", f"--sctp-port={SCTP_PORT}"]
+    ports = [{"name": "sctp", "containerPort": SCTP_PORT, "protocol": SCTP}]
+    return {**_container(SCTP_PORT, image), "name": "sctp", "args": args, "ports": ports}
 
 
 def _await(cluster: Cluster, mark: str, namespaces: Iterable[str], wanted: int, image: str) -> list[dict[str, Any]]:
@@ -238,7 +296,7 @@ SECURITY = {
 """What the restricted Pod Security level asks for, so that probes run where tenants do."""
 
 
-def pod_of(name: str, labels: Mapping[str, str], node: str, image: str) -> dict[str, Any]:
+def pod_of(name: str, labels: Mapping[str, str], node: str, image: str, ports: Sequence[int] = PORTS) -> dict[str, Any]:
     """A probe pod: one server for each port. The scheduler places it, so that taints and quotas count as ever.
 
     It has no readiness probe: the first table, with the policies lifted, shows whether it serves, and probes would fill
@@ -250,15 +308,15 @@ def pod_of(name: str, labels: Mapping[str, str], node: str, image: str) -> dict[
             "terminationGracePeriodSeconds": 0,
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
-            "containers": [_container(port, image) for port in PORTS],
+            "containers": [_container(port, image) for port in ports],
         },
     }
 
 
-def host_pod_of(name: str, labels: Mapping[str, str], node: str, image: str) -> dict[str, Any]:
+def host_pod_of(name: str, labels: Mapping[str, str], node: str, image: str, ports: Sequence[int]) -> dict[str, Any]:
     """A server on the node's own network. Its named ports differ, as they are also the host's."""
     body = pod_of(name, labels, node, image)
-    body["spec"] |= {"hostNetwork": True, "containers": [_container(HOST_PORT, image, host=True)]}
+    body["spec"] |= {"hostNetwork": True, "containers": [_container(port, image, host=True) for port in ports]}
     return body
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_k8sha.tenancy.network.evaluate import ITSELF, OWN_NODE, declared, selects
-from pytest_k8sha.tenancy.network.places import Pod
+from pytest_k8sha.tenancy.network.look import ANY_ANSWER
+from pytest_k8sha.tenancy.network.places import TCP, Pod
 from pytest_k8sha.tenancy.network.policy import Policy, Spec
 from pytest_k8sha.tenancy.network.survey import ETCD, KUBELET, METADATA, Rules
 from pytest_k8sha.tenancy.network.table import Ask, Expected, Outcome, Route, Seen, Table, is_own_node, suspects
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_k8sha.checks.judge import Judge
     from pytest_k8sha.tenancy.network.survey import Survey
     from pytest_k8sha.tenancy.network.table import Cell
+    from pytest_k8sha.tenancy.tenant import Tenant
 
 SHOWN = 4
 """So many ways are told of one pair; the table holds them all."""
@@ -52,7 +54,7 @@ def judge_pairs(
         open_ = [cell for cell, kept in told.items() if kept is None]
         if broken:
             judge.bad(subject, seen=_ways(table, broken))
-        elif open_ and skip_unanswered and not any(table.works(cell) for cell in mine):
+        elif open_ and skip_unanswered and not any(table.works(cell) or cell.ask is Ask.ECHO for cell in mine):
             judge.skip(subject, NO_ANSWER)
         elif open_:
             judge.unsure(subject, _ways(table, open_))
@@ -84,7 +86,7 @@ def _ways(table: Table, ways: list[Cell]) -> str:
 def pods(survey: Survey, fits: Callable[[str, str], bool], *, routes: Iterable[Route] = tuple(Route)) -> list[Cell]:
     """The cells between pods whose tenants (empty: none) ``fits``."""
     wanted = set(routes)
-    inside = {str(pod) for pod in survey.ground.every}
+    inside = {str(pod) for pod in (*survey.ground.every, *survey.ground.sctp)}
     return [
         cell
         for cell in survey.table
@@ -98,6 +100,8 @@ def steady(judge: Judge, survey: Survey) -> None:
     """An unsteady network leaves everything open; with one node, there is nothing to say about ways between nodes."""
     if len(survey.ground.nodes) == 1:
         judge.skip("ways to another node", f"pods can run on {survey.ground.nodes[0].node} alone")
+    if "SCTP" in survey.unasked:
+        judge.skip("SCTP", survey.unasked["SCTP"])
     if not survey.settled.stable:
         spent, rounds = survey.settled.spent, survey.settled.rounds
         judge.unsure("the network", f"no two looks in a row showed the same, in {rounds} looks over {spent:.0f} s")
@@ -153,9 +157,9 @@ def isolation(namespace: str) -> Policy:
 
 
 def name_service(judge: Judge, survey: Survey) -> None:
-    """Every pod of a tenant can ask the cluster's name server, over UDP."""
+    """Every pod of a tenant can ask the cluster's name server, over UDP and over TCP, which long answers need."""
     steady(judge, survey)
-    ways = [c for c in survey.table if c.ask is Ask.DNS]
+    ways = [c for c in survey.table if c.ask in {Ask.DNS, Ask.SLOW}]
     judge_pairs(judge, survey.table, ways, Expected.OPEN)
 
 
@@ -172,6 +176,46 @@ def api_server(judge: Judge, survey: Survey) -> None:
     """The API server is reached only where a policy names it."""
     steady(judge, survey)
     _only_declared(judge, survey, [c for c in survey.table if c.ask is Ask.HTTP and c.route is Route.SERVICE_IP])
+
+
+def visitors(judge: Judge, survey: Survey) -> None:
+    """Whom a tenant lets in, such as an ingress controller, reaches the port that is meant and no other."""
+    steady(judge, survey)
+    for tenant in survey.tenants:
+        for visitor in tenant.expects.visitors:
+            space = next((n for n, other in survey.visitors.items() if visitor.alike(other)), "")
+            ways = [c for c in survey.table if _from(c, space) and survey.tenant(c.target) == tenant.name]
+            if not ways:
+                judge.skip(f"visitor {visitor.name}", survey.unasked.get(f"visitor {visitor.name}", "it has no pod"))
+            allowed = {v.port for v in tenant.expects.visitors if v.alike(visitor)}
+            judge_pairs(judge, survey.table, [c for c in ways if c.port == visitor.port], Expected.OPEN)
+            judge_pairs(judge, survey.table, [c for c in ways if c.port not in allowed], Expected.BLOCKED)
+    _none_said(judge, survey, "visitors", [t for t in survey.tenants if t.expects.visitors])
+
+
+def _from(cell: Cell, namespace: str) -> bool:
+    return cell.source.namespace.name == namespace
+
+
+def _none_said(judge: Judge, survey: Survey, what: str, saying: Iterable[Tenant]) -> None:
+    for tenant in survey.tenants:
+        if tenant not in saying:
+            judge.skip(tenant, f"it declares no {what}")
+
+
+def destinations(judge: Judge, survey: Survey) -> None:
+    """What a tenant may reach outside is reached, and nothing else at the same addresses."""
+    steady(judge, survey)
+    for tenant in survey.tenants:
+        declared = {(d.address, d.port) for d in tenant.expects.destinations}
+        addresses = {address for address, _ in declared}
+        mine = [c for c in survey.table if survey.tenant(c.source) == tenant.name]
+        there = [c for c in mine if c.host in addresses and c.route is not Route.NODE_PORT]
+        wanted = [c for c in there if (c.host, c.port) in declared and c.protocol == TCP]
+        others = [c for c in there if c not in wanted and not is_own_node(c)]
+        judge_pairs(judge, survey.table, wanted, Expected.OPEN)
+        judge_pairs(judge, survey.table, others, Expected.BLOCKED, skip_unanswered=True)
+    _none_said(judge, survey, "destinations", [t for t in survey.tenants if t.expects.destinations])
 
 
 def every_node(judge: Judge, survey: Survey) -> None:
@@ -217,8 +261,8 @@ def whole_table(judge: Judge, survey: Survey) -> None:
     for name, ways in sorted(by_route.items()):
         judged = [c for c in ways if table.promises[c].expected is not Expected.UNDEFINED]
         wrong = [c for c in judged if table.agrees(c) is False]
-        # What nothing answers at, or whose name server is closed on purpose, is no flaw of the table.
-        unproved = [c for c in judged if table.agrees(c) is None and table.works(c)]
+        # What nothing need answer at, or whose name server is closed on purpose, is no flaw of the table.
+        unproved = [c for c in judged if table.agrees(c) is None and (table.works(c) or c.ask not in ANY_ANSWER)]
         unproved = [c for c in unproved if table.seen[c].outcome is not Outcome.NO_NAME]
         for cell in wrong:
             judge.bad(cell, seen=_ways(table, [cell]))
@@ -255,5 +299,7 @@ CHECKS: Mapping[str, Callable[[Judge, Survey], None]] = {
     "TEN-NET-007": machinery,
     "TEN-NET-008": api_server,
     "TEN-NET-010": whole_table,
+    "TEN-NET-011": visitors,
+    "TEN-NET-012": destinations,
 }
 """Which judging belongs to which check; 009 needs pods of its own (`window`)."""

@@ -33,6 +33,9 @@ _SILENT = ("i/o timeout", "deadline exceeded", "Client.Timeout", "connection tim
 _REFUSED = ("connection refused", "no route to host", "network is unreachable", "permission denied", "not permitted")
 _ANSWERED = ("malformed HTTP", "EOF", "connection reset by peer", "server gave HTTP")
 
+ANY_ANSWER = {Ask.HTTP, Ask.SLOW}
+"""Where any answer proves that the connection was made."""
+
 _LOGS_AT_ONCE = 8
 
 
@@ -152,7 +155,7 @@ def sort(cell: Cell, lane: Lane, nonce: str) -> Seen:
     except ValueError:
         return Seen(Outcome.UNSEEN, f"the agent's answer cannot be read: {lane.body[:200]!r}")
     if responses:
-        if nonce in responses[0] or cell.ask is Ask.HTTP:
+        if nonce in responses[0] or cell.ask in ANY_ANSWER:
             return Seen(Outcome.OPEN, "", lane.latency)
         return Seen(Outcome.REACHED, f"an answer came, without the nonce: {responses[0][:100]!r}", lane.latency)
     text = errors[0] if errors else "an empty answer"
@@ -161,5 +164,5 @@ def sort(cell: Cell, lane: Lane, nonce: str) -> Seen:
     if any(words in text for words in _REFUSED):
         return Seen(Outcome.REFUSED, text[-200:])
     if any(words in text for words in _ANSWERED) and cell.protocol == TCP:
-        return Seen(Outcome.OPEN if cell.ask is Ask.HTTP else Outcome.REACHED, text[-200:], lane.latency)
+        return Seen(Outcome.OPEN if cell.ask in ANY_ANSWER else Outcome.REACHED, text[-200:], lane.latency)
     return Seen(Outcome.UNSEEN, text[-300:])

@@ -224,14 +224,15 @@ def of(obj: Mapping[str, Any], *, path: str = "the cluster", namespace: str = ""
     return policy
 
 
-def load(paths: Iterable[Path], *, namespace: str = "default") -> list[Policy]:
-    """The NetworkPolicies of files; ``namespace`` is where those go that name none. Other kinds are left out.
+def load(paths: Iterable[Path], *, namespace: str = "default", values: Mapping[str, str] | None = None) -> list[Policy]:
+    """The NetworkPolicies of files and folders; ``namespace`` is where those go that name none, and ``values`` fill
+    ``${name}``. Other kinds are left out.
 
     Raises `FileProblems` with every mistake of every file, each with its line.
     """
     problems: list[FileProblem] = []
     found: list[Policy] = []
-    for path in paths:
+    for path in manifests.files_of(paths, problems):
         try:
             text = path.read_text()
         except (OSError, UnicodeDecodeError) as error:
@@ -247,7 +248,13 @@ def load(paths: Iterable[Path], *, namespace: str = "default") -> list[Policy]:
             listed = str(document.get("kind", "")).endswith("List") and isinstance(document.get("items"), list)
             for obj in document["items"] if listed else [document]:
                 if isinstance(obj, dict) and obj.get("kind") == "NetworkPolicy":
-                    policy = read(obj, lines, str(path), namespace, problems)
+                    try:
+                        filled = obj if values is None else manifests.fill(obj, values)
+                    except KeyError as error:
+                        message = f"${{{error.args[0]}}} has no value"
+                        problems.append(FileProblem(str(path), 0, "", message))
+                        continue
+                    policy = read(filled, lines, str(path), namespace, problems, source=obj)
                     found += [policy] if policy else []
     if problems:
         raise FileProblems(problems)
@@ -260,18 +267,22 @@ def read(
     path: str,
     namespace: str,
     problems: list[FileProblem],
+    *,
+    source: Mapping[str, Any] | None = None,
 ) -> Policy | None:
-    """One object as a policy; None when it has mistakes, which are added to ``problems``."""
+    """One object as a policy; None when it has mistakes, which are added to ``problems``. ``source`` is the object as
+    it stands in the file, which the ``lines`` are of."""
     before = len(problems)
+    there = obj if source is None else source
     meta = obj.get("metadata")
     meta = meta if isinstance(meta, dict) else {}
     if obj.get("apiVersion") != API_VERSION:
-        line = manifests.line_of(lines, obj, ["apiVersion"])
+        line = manifests.line_of(lines, there, ["apiVersion"])
         problems.append(
             FileProblem(path, line, "apiVersion", f"{API_VERSION} is expected, not {obj.get('apiVersion')}")
         )
     if not isinstance(meta.get("name"), str) or not meta["name"]:
-        line = manifests.line_of(lines, obj, ["metadata"])
+        line = manifests.line_of(lines, there, ["metadata"])
         problems.append(FileProblem(path, line, "metadata.name", "is missing"))
     spec: Spec | None = None
     try:
@@ -284,7 +295,7 @@ def read(
                 if field[-1] == "str":
                     continue
                 field = field[:-1]
-            line = _line(lines, obj, ("spec", *field))
+            line = _line(lines, there, ("spec", *field))
             message = (
                 mistake["msg"].removeprefix("Value error, ").replace("Extra inputs are not permitted", "is not known")
             )

@@ -69,6 +69,9 @@ class Ask(StrEnum):
     """A nonce, which the probe's own server sends back and logs."""
     HTTP = "http"
     """An HTTP request; whatever comes back proves that a TCP connection was made."""
+    SLOW = "slow"
+    """An HTTP request to a server of another kind, which closes the connection some seconds later. That proves as much,
+    but not in the time that a table takes."""
     DNS = "dns"
     """A DNS question for a name that holds the nonce; the answer repeats the question."""
 
@@ -245,6 +248,11 @@ class Table:
 
     def __iter__(self) -> Iterator[Cell]:
         return iter(self.promises)
+
+    def add(self, promises: Mapping[Cell, Promise], seen: Mapping[Cell, Seen]) -> None:
+        """Further cells, which were looked at by themselves."""
+        self.promises = {**self.promises, **promises}
+        self.seen = {**self.seen, **seen}
 
     def agrees(self, cell: Cell) -> bool | None:
         """Whether the network kept the promise; None when there is none, or it was not seen, or nothing was proved:
