@@ -26,6 +26,7 @@ COMMANDS = {
     "down": ("kept", "End clusters that stay."),
     "doctor": ("doctor", "Say what can run here, what cannot, and the remedy."),
     "catalog": ("catalog", "List every check."),
+    "tenants": ("tenants", "Tell what tenants use and cost."),
     "report": ("report", "Make the report from records."),
     "fleet": ("fleet", "Look at many clusters together."),
     "recover": ("recover", "Remove what killed runs left."),

@@ -269,35 +269,17 @@ def probe(settings: Settings, registry: Registry, order: Any) -> dict[str, dict[
     """What each ordered cluster can do. A cluster that would have to be made first is only said to be."""
     import tempfile
 
+    from pytest_k8sha.cli.existing import opened
     from pytest_k8sha.errors import K8shaError
-    from pytest_k8sha.fleet.cluster import Cluster
-    from pytest_k8sha.fleet.keeper import Keeper
-    from pytest_k8sha.model import Impact, Run
-    from pytest_k8sha.providers.base import Request
-    from pytest_k8sha.safety.journal import Journal
 
-    keeper = Keeper(settings, registry, lambda _: None)
     found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="k8sha-") as folder:
-        private = Path(folder)
         for name, wanted in order.clusters.items():
-            provider = registry.get(wanted.provider)
-            state = keeper.kept().get(name)
             try:
-                if wanted.provider == "context":
-                    place = private / name
-                    place.mkdir(mode=0o700)
-                    journal = Journal(private / "journal.jsonl", run="doctor", label="doctor")
-                    quiet: Progress = lambda _: None  # noqa: E731 - a typed name for nothing
-                    options_ = wanted.provider_options(registry)
-                    request = Request(name, wanted.argument, options_, place, journal, quiet, None)
-                    state = provider.create(request)
-                    journal.close(clean=True)
-                elif state is None:
+                cluster = opened(settings, registry, name, wanted, Path(folder))
+                if cluster is None:
                     found[name] = {"made": "by the run"}
                     continue
-                run = Run(id="doctor", owner="doctor", expires=0)
-                cluster = Cluster(state, provider, run=run, private=private, ceiling=Impact.OBSERVE)
                 able = cluster.capabilities
             except K8shaError as error:
                 found[name] = {"problem": str(error)}

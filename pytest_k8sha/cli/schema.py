@@ -13,6 +13,7 @@ KINDS = {
     "tenant": "tenant.yaml of a tenant's template",
     "experiment": "an experiment: a fault with targets, a blast radius and a way back",
     "tenants": "a mapping file: tenants that exist already, and how to act as them",
+    "prices": "a price file: what an hour of what tenants take costs",
     "mutant": "a mutant: a broken set-up that a check must fail on",
     "local": "the options of a cluster of the provider local",
     "context": "the options of a cluster of the provider context",
@@ -35,6 +36,7 @@ def of(kind: str) -> dict[str, Any]:
         "fleet": _fleet,
         "tenant": _tenant,
         "tenants": _tenants,
+        "prices": _prices,
         "mutant": _mutant,
         "experiment": _experiment,
     }.get(kind, lambda: _provider(kind))()
@@ -91,6 +93,12 @@ def _tenants() -> dict[str, Any]:
     from pytest_k8sha.tenancy.mapping import MappingFile
 
     return MappingFile.model_json_schema()
+
+
+def _prices() -> dict[str, Any]:
+    from pytest_k8sha.tenancy.prices import Prices
+
+    return Prices.model_json_schema()
 
 
 def _mutant() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import urllib3
 
 from pytest_k8sha import __version__, _clock
-from pytest_k8sha.errors import ApiError, Inconclusive, RequestError, TransportError
+from pytest_k8sha.errors import ApiError, Inconclusive, TransportError
 from pytest_k8sha.kube.discovery import Discovery
 from pytest_k8sha.kube.resources import Resource
 from pytest_k8sha.model import nonce
@@ -279,10 +279,13 @@ class Client:
         return ApiClient(configuration=new)
 
     def _look(self, namespace: str) -> Mapping[str, Any] | None:
+        """None for what is not there, or not shown; any other error says nothing of whose it is, and is raised."""
         try:
             found: Mapping[str, Any] = self.get(f"/api/v1/namespaces/{namespace}")
-        except RequestError:
-            return None
+        except ApiError as error:
+            if error.status in {401, 403, 404}:
+                return None
+            raise
         return found
 
     def _send(

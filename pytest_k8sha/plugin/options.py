@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_k8sha.model import Impact
+    from pytest_k8sha.tenancy.prices import Prices
+    from pytest_k8sha.tenancy.usage import Thresholds
 
 MARKERS = (
     (
@@ -28,6 +30,7 @@ KEEP = ("never", "failure", "always")
 REUSE = ("auto", "never")
 SLO = 1.0
 FLOOD = 48
+QUOTA = (80.0, 90.0)
 IMPACTS = ("observe", "rehearse", "exercise", "disrupt")
 
 
@@ -72,6 +75,16 @@ def add_options(parser: pytest.Parser) -> None:
         f"(default: {FLOOD})",
     )
     group.addoption(
+        "--k8sha-quota",
+        metavar="WARN,FULL",
+        help="per cent of a quota from which the report warns, and from which the check fails (default: 80,90)",
+    )
+    group.addoption(
+        "--k8sha-prices",
+        metavar="FILE",
+        help="a price file; the report then tells what each tenant costs (its schema: `k8sha schema prices`)",
+    )
+    group.addoption(
         "--k8sha-out", metavar="DIR", help="write the record (record.jsonl) and the report (index.html) into DIR"
     )
     group.addoption(
@@ -102,6 +115,8 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("k8sha_namespaces", "namespaces, one a line, as --k8sha-namespace", type="linelist")
     parser.addini("k8sha_slo", "as --k8sha-slo", type="string", default="")
     parser.addini("k8sha_flood", "as --k8sha-flood", type="string", default="")
+    parser.addini("k8sha_quota", "as --k8sha-quota", type="string", default="")
+    parser.addini("k8sha_prices", "a price file, counted from the folder of the ini file", type="string", default="")
     parser.addini("k8sha_impact", "as --k8sha-impact", type="string", default="")
     parser.addini("k8sha_reuse", "as --k8sha-reuse", type="string", default="auto")
     parser.addini("k8sha_keep", "as --k8sha-keep", type="string", default="never")
@@ -135,6 +150,24 @@ class Options:
     traceback: bool
     slo: float = SLO
     flood: int = FLOOD
+    quota: tuple[float, float] = QUOTA
+    price_file: Path | None = None
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """What `--k8sha-quota` says."""
+        from fractions import Fraction
+
+        from pytest_k8sha.tenancy.usage import Thresholds
+
+        return Thresholds(*(Fraction(str(percent)) / 100 for percent in self.quota))
+
+    @property
+    def prices(self) -> Prices | None:
+        """The price file, read. Raises `FileProblems`."""
+        from pytest_k8sha.tenancy import prices
+
+        return prices.read(self.price_file) if self.price_file else None
 
     @classmethod
     def of(cls, config: pytest.Config) -> Options:
@@ -168,6 +201,8 @@ class Options:
             keep=_word("k8sha_keep", given.k8sha_keep or config.getini("k8sha_keep"), KEEP),
             traceback=given.k8sha_traceback,
             slo=_number("k8sha_slo", given.k8sha_slo or config.getini("k8sha_slo") or SLO, 0.01, 60),
+            quota=_two("k8sha_quota", given.k8sha_quota or config.getini("k8sha_quota")),
+            price_file=_file(config, given.k8sha_prices, config.getini("k8sha_prices")),
             flood=int(_number("k8sha_flood", given.k8sha_flood or config.getini("k8sha_flood") or FLOOD, 1, 2000)),
         )
 
@@ -190,3 +225,26 @@ def _number(name: str, value: str | float, least: float, most: float) -> float:
     if not least <= number <= most:
         raise UsageError(f"{name} is a number from {least:g} to {most:g}", value=value)
     return number
+
+
+def _two(name: str, value: str) -> tuple[float, float]:
+    """Two rising numbers of per cent."""
+    from pytest_k8sha.errors import UsageError
+
+    if not value:
+        return QUOTA
+    warn, comma, full = value.partition(",")
+    if not comma:
+        raise UsageError(f"{name} is two numbers", value=value, allowed=["80,90"])
+    found = _number(name, warn.strip(), 1, 100), _number(name, full.strip(), 1, 100)
+    if found[0] > found[1]:
+        raise UsageError(f"{name}: the warning comes first", value=value, allowed=["80,90"])
+    return found
+
+
+def _file(config: pytest.Config, given: str | None, written: str) -> Path | None:
+    """A file of the command line, counted from the working folder, or of the ini file, counted from its folder."""
+    if given:
+        return config.invocation_params.dir / given
+    base = config.inipath.parent if config.inipath else config.invocation_params.dir
+    return base / written if written else None

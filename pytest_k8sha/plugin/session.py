@@ -133,6 +133,10 @@ class Session:
                 # The provider finds it out as well, but by then other clusters would be on their way.
                 options: Any = order.provider_options(self.registry)
                 kubeconfig.load(options.kubeconfig, order.argument)
+        try:
+            _ = self.options.prices
+        except FileProblems as error:
+            mistakes += error.problems
         if mistakes:
             raise FileProblems(dict.fromkeys(mistakes))
         if self.options.compare and self.role != "worker":

@@ -26,6 +26,7 @@ from pytest_k8sha.reports.model import SEVERITIES, WORST_FIRST, severity_rank, t
 from pytest_k8sha.reports.summary import worst
 from pytest_k8sha.reports.tables import drawn
 from pytest_k8sha.reports.timeline import interval
+from pytest_k8sha.reports.usage import usages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -133,6 +134,7 @@ def render(model: ReportModel, comparison: Comparison | None = None) -> str:
         availability=section(model.results),
         comparison=comparison,
         anchor_of=anchors.get,
+        usages=usages(model.results),
         style=Markup(style),  # noqa: S704 - files of this package
         script=Markup(script),  # noqa: S704
         style_hash=_csp_hash(style),

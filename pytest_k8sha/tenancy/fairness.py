@@ -365,7 +365,7 @@ def _judge_served(judge: Judge, levels: Levels, subject: str, seen: Seen, slo: f
         judge.ok(subject, f"{figures}; {slo} s is allowed{'' if limited else '; the flood was not seen to be limited'}")
     elif p99(before) > slo or p99(yard) > slo or not exempt:
         judge.unsure(subject, f"too slow to tell who holds whom up: {figures}; {slo} s is allowed")
-    elif len(late) < TELLING * len(during):
+    elif len(late) < max(2, TELLING * len(during)):
         judge.unsure(subject, f"{len(late)} of {len(during)} requests were late or lost, too few to tell: {figures}")
     else:
         judge.bad(

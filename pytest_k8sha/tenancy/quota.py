@@ -12,7 +12,7 @@ from pytest_k8sha._wait import eventually
 from pytest_k8sha.checks.denial import QUOTA, attribute
 from pytest_k8sha.errors import ApiError, ImpactRefused, RequestError, WaitTimeout
 from pytest_k8sha.model import nonce
-from pytest_k8sha.tenancy import pods, sizes
+from pytest_k8sha.tenancy import pods, sizes, usage
 from pytest_k8sha.tenancy.access import THREADS
 from pytest_k8sha.tenancy.attempts import Attempt, works
 from pytest_k8sha.tenancy.limits import claim
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from pytest_k8sha.checks.judge import Judge
     from pytest_k8sha.fleet.cluster import Cluster
+    from pytest_k8sha.tenancy.prices import Prices
     from pytest_k8sha.tenancy.tenant import Tenant
 
 BOUNDED = (
@@ -45,9 +46,6 @@ COPIES = 40
 
 FILL = 25
 """Objects that are really made, at most, to be over a quota of objects."""
-
-WARN, FULL = Fraction(80, 100), Fraction(90, 100)
-"""Usage from which a quota is reported, and from which it fails: the next rollout will not fit."""
 
 CHECK_LABEL = "k8sha.dev/fill"
 
@@ -323,26 +321,30 @@ def _judge_class(
 # --- usage -------------------------------------------------------------------------------------------------------
 
 
-def judge_usage(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) -> None:
-    """Used against hard: reported from 80 %, failed from 90 %. A limit of 0 forbids, and is not usage."""
-    for tenant in tenants:
-        for namespace in tenant.namespaces:
-            for quota in quotas(cluster, namespace):
-                for resource, hard in sorted(quota.hard.items()):
-                    if hard:
-                        _judge_usage(judge, namespace, quota, resource, quota.used.get(resource, Fraction(0)) / hard)
-
-
-def _judge_usage(judge: Judge, namespace: str, quota: Quota, resource: str, share: Fraction) -> None:
-    subject = f"{namespace}: {resource} of quota {quota.name}"
-    percent = round(float(share * 100), 1)
-    if share >= FULL:
-        judge.bad(
-            subject,
-            seen=f"{percent} % used, at or above {int(FULL * 100)} %",
-            remedy="raise the quota, or have the tenant clean up, before the next rollout is refused",
-        )
-    else:
-        judge.ok(subject, f"{'warning: ' if share >= WARN else ''}{percent} % used")
-    if share >= WARN:
-        judge.measure(f"usage {namespace} {quota.name} {resource}", percent, "%")
+def judge_usage(
+    judge: Judge,
+    cluster: Cluster,
+    tenants: Sequence[Tenant],
+    thresholds: usage.Thresholds | None = None,
+    prices: Prices | None = None,
+) -> None:
+    """Used against hard: told from ``warn`` on, failed from ``full`` on. Every row goes into the record, and with a
+    price file what each tenant costs."""
+    limits = thresholds or usage.Thresholds()
+    found = usage.uses(cluster, tenants)
+    for use in found:
+        subject = f"{use.namespace}: {use.resource} of quota {use.quota}"
+        state = limits.state(use.share)
+        if state == "full":
+            judge.bad(
+                subject,
+                seen=f"{use.percent} % used, at or above {float(limits.full * 100):g} %",
+                remedy="raise the quota, or have the tenant clean up, before the next rollout is refused",
+            )
+        else:
+            judge.ok(subject, f"{'warning: ' if state == 'warning' else ''}{use.percent} % used")
+        if state != "ok":
+            judge.measure(f"usage {use.namespace} {use.quota} {use.resource}", use.percent, "%")
+    judge.table(usage.QUOTAS, [use.row(limits) for use in found])
+    if prices:
+        judge.table(usage.COSTS, usage.bills(cluster, tenants, prices))

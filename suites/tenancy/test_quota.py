@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pytest_k8sha import Cluster, Judge, Tenant, check
 from pytest_k8sha.tenancy import limits, quota
+
+if TYPE_CHECKING:
+    from pytest_k8sha.plugin.options import Options
 
 CONTROLS = ["NIST-800-53r5:SC-5", "NIST-800-53r5:SC-6", "SOC2:A1.1", "ISO-27001:A.8.6", "DORA:7"]
 
@@ -75,11 +80,11 @@ def test_priority_is_bounded(cluster: Cluster, tenants: list[Tenant], judge: Jud
     impact="observe",
     promises=["quota"],
     why="At 90 % the surge of a rolling update is refused, and the update hangs half-way.",
-    remedy="Raise the quota or clean up; from 80 % on the report warns.",
+    remedy="Raise the quota or clean up; from 80 % on the report warns (--k8sha-quota sets both).",
     controls=CONTROLS,
 )
-def test_quotas_have_room(cluster: Cluster, tenants: list[Tenant], judge: Judge) -> None:
-    quota.judge_usage(judge, cluster, tenants)
+def test_quotas_have_room(cluster: Cluster, tenants: list[Tenant], judge: Judge, k8sha_options: Options) -> None:
+    quota.judge_usage(judge, cluster, tenants, k8sha_options.thresholds, k8sha_options.prices)
 
 
 @check(
