@@ -53,7 +53,14 @@ class Cluster:
         self.run = run
         self._private = private
         self.ceiling = state.ceiling if ceiling is None else ceiling
-        self.guard = Guard(cluster=state.name, ceiling=self.ceiling, run=run, journal=journal)
+        # Whose a namespace is may be asked before anything else was: the client is then made for it.
+        self.guard = Guard(
+            cluster=state.name,
+            ceiling=self.ceiling,
+            run=run,
+            journal=journal,
+            look=lambda namespace: self.client.look(namespace),
+        )
 
     @property
     def name(self) -> str:

@@ -77,7 +77,7 @@ class Client:
         self.who = who
         self._discovery = discovery
         if guard.look is None:
-            guard.look = self._look
+            guard.look = self.look
 
     @property
     def discovery(self) -> Discovery:
@@ -278,8 +278,11 @@ class Client:
             setattr(new, name, value)
         return ApiClient(configuration=new)
 
-    def _look(self, namespace: str) -> Mapping[str, Any] | None:
-        """None for what is not there, or not shown; any other error says nothing of whose it is, and is raised."""
+    def look(self, namespace: str) -> Mapping[str, Any] | None:
+        """A namespace as it is; None where it is not there, or not shown.
+
+        Any other error says nothing of whose it is, and is raised: `ApiError`, `TransportError`.
+        """
         try:
             found: Mapping[str, Any] = self.get(f"/api/v1/namespaces/{namespace}")
         except ApiError as error:

@@ -185,6 +185,10 @@ def works(judge: Judge, client: Client, attempt: Attempt, who: str = "the admini
 def _judge_by_review(
     judge: Judge, persona: Persona, attempt: Attempt, name: str, end: str, error: str, rule: str, remedy: str
 ) -> None:
+    if any(name.lower().startswith("impersonate-") for name in attempt.headers):
+        # The review is about the request as the persona itself, who may ask who they are.
+        judge.unsure(name, f"an error is not a denial: {error}")
+        return
     may, reason = review(persona, attempt.pair, attempt.namespace)
     if may:
         seen = f"the authoriser let it through ({reason}); it was {end}, which protects nobody"

@@ -237,8 +237,8 @@ def in_force(cluster: Cluster, tenant: Tenant, twins: Sequence[Twin]) -> Iterato
     made = []
     try:
         for obj in objects:
+            made.append(obj)  # before it is there: an answer may be lost
             cluster.resource(API, obj["kind"]).create(obj)
-            made.append(obj)
         for canary in (last, hook):
             eventually(
                 lambda canary=canary: _refuses(cluster, tenant, canary),  # type: ignore[misc]
@@ -247,8 +247,20 @@ def in_force(cluster: Cluster, tenant: Tenant, twins: Sequence[Twin]) -> Iterato
             )
         yield
     finally:
-        for obj in made:
+        _remove(cluster, made)
+
+
+def _remove(cluster: Cluster, made: Sequence[Mapping[str, Any]]) -> None:
+    """All of them, whatever becomes of one; then the first error is raised."""
+    errors = []
+    for obj in made:
+        try:
             cluster.resource(API, obj["kind"]).delete(obj["metadata"]["name"])
+        except RequestError as error:
+            if not (isinstance(error, ApiError) and error.status == 404):
+                errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 def _refuses(cluster: Cluster, tenant: Tenant, canary: Twin) -> bool:

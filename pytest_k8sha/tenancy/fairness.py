@@ -332,13 +332,14 @@ def _judge_flooder(judge: Judge, levels: Levels, subject: str, wave: Sequence[Sa
     flows = [flow for sample in told if (flow := levels.flow(sample.flow))]
     refused = [levels.flow(sample.flow) for sample in told if sample.status == 429 and sample.flow]
     held = [sample for sample in told if sample.status != 429 and sample.latency > 1]
+    headless = [sample for sample in wave if sample.flow is None and sample.status in {200, 403, 504}]
     if flows and all(flow.level.exempt for flow in flows):
         judge.bad(
             subject,
             seen=f"{len(held)} requests were held at once and none was refused: {flows[0]} is exempt",
             remedy="give the tenant's flow schema a priority level of type Limited",
         )
-    elif not flows and any(sample.status and sample.flow is None for sample in told):
+    elif not flows and 2 * len(headless) > len(wave):
         judge.bad(subject, seen="the answers name no flow schema: priority and fairness is switched off")
     elif refused:
         judge.ok(subject, f"{len(refused)} of {len(wave)} requests at once were refused (429) by {refused[0]}")

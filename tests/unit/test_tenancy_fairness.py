@@ -49,6 +49,8 @@ def test_the_percentile_leaves_one_in_a_hundred_above(latencies: list[float]) ->
         ([Sample(0.1, 500, None)] * 12, Verdict.INCONCLUSIVE, False),
         ([Sample(3.0, 504, OWN)] * 11 + [Sample(0.1, 429, None)], Verdict.INCONCLUSIVE, False),
         ([Sample(0.1, 0, problem="reset")] * 12, Verdict.INCONCLUSIVE, False),
+        ([Sample(3.0, 504, None)] * 12, Verdict.FAILED, False),
+        ([Sample(3.2, 0, problem="timeout")] * 11 + [Sample(0.1, 429, None)], Verdict.INCONCLUSIVE, False),
     ],
 )
 def test_the_flood(wave: list[Sample], verdict: Verdict, limited: bool) -> None:
