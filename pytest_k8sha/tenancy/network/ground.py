@@ -279,8 +279,8 @@ def _container(port: int, image: str, *, host: bool = False) -> dict[str, Any]:
             {"name": f"{name}-udp-{port}", "containerPort": port, "protocol": UDP},
         ],
         "resources": {
-            "requests": {"cpu": "50m", "memory": "32Mi"},
-            "limits": {"cpu": "500m", "memory": "128Mi"},
+            "requests": {"cpu": "30m", "memory": "32Mi"},
+            "limits": {"cpu": "300m", "memory": "128Mi"},
         },
         "securityContext": SECURITY,
     }
