@@ -155,18 +155,20 @@ def survey(
     slow = [cell for p in mine for cell in names(cluster, p, TCP)]
     eyes = ground.eyes()
     lift(cluster, owner, ground.mark)
-    with ThreadPoolExecutor(1) as beside:
-        lifted = beside.submit(eyes.look, slow, patience=SLOW)
-        opened = settle(
-            eyes,
-            Rules.of(cluster).promises(ways, nodes),
-            timeout=LIFTED_DEADLINE,
-            agreeing=1,
-            counts=lambda cell: cell.ask is not Ask.HTTP,  # nothing need answer there
-        )
-        patience = patience_after(opened.table.seen)
-        opened.table.add(Rules.of(cluster).promises(slow, nodes), lifted.result())
-    since = unlift(cluster, owner)
+    try:
+        with ThreadPoolExecutor(1) as beside:
+            lifted = beside.submit(eyes.look, slow, patience=SLOW)
+            opened = settle(
+                eyes,
+                Rules.of(cluster).promises(ways, nodes),
+                timeout=LIFTED_DEADLINE,
+                agreeing=1,
+                counts=lambda cell: cell.ask is not Ask.HTTP,  # nothing need answer there
+            )
+            patience = patience_after(opened.table.seen)
+            opened.table.add(Rules.of(cluster).promises(slow, nodes), lifted.result())
+    finally:
+        since = unlift(cluster, owner)  # also when the look failed: nobody stays open for it
     rules = Rules.of(cluster)
     before = opened.table.seen
     found = settle(eyes, rules.promises(ways, nodes), lifted=before, since=since, patience=patience)
