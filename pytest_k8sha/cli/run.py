@@ -115,14 +115,16 @@ def run(
     chosen = select(what, suites=_split(suite), checks=_split(check))
     earlier = files(compare) if compare else []
     quiet = chosen.bundled and not verbose
-    folder = _prepared(out, quiet=quiet)
+    folder, aside = _prepared(out, quiet=quiet)
+    # An earlier record of the same folder has just been put aside.
+    earlier = [aside if aside and file.absolute() == folder / RECORD else file.absolute() for file in earlier]
     argv = [
         *_pytest(folder, chosen),
         *[f"--k8sha-cluster={text}" for text in cluster],
         *([] if cluster else [f"--k8sha-fleet={fleet or options.demo_fleet()}"]),
         *([f"--k8sha-impact={impact}"] if impact else []),
         f"--k8sha-out={folder}",
-        *([f"--k8sha-compare={compare.absolute()}"] if compare else []),
+        *[f"--k8sha-compare={file}" for file in earlier],
         *(["--k8sha-keep=always"] if keep else []),
         *(["-n", workers] if workers is not None else []),
         *click.get_current_context().meta[_PYTEST_ARGS],
@@ -228,31 +230,34 @@ def _split(values: Iterable[str]) -> list[str]:
     return [word.strip() for value in values for word in value.split(",") if word.strip()]
 
 
-def _prepared(out: Path, *, quiet: bool) -> Path:
-    """The output folder with the configuration of the child in it. Raises `EnvironmentFailure`."""
+def _prepared(out: Path, *, quiet: bool) -> tuple[Path, Path | None]:
+    """The output folder with the configuration of the child in it, and where an earlier record is now. Raises
+    `EnvironmentFailure`."""
     from pytest_k8sha.errors import EnvironmentFailure
 
     folder = out.absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "pytest.ini").write_text(INI.format(cache=folder / ".cache", quiet=QUIET if quiet else ""))
-        _put_aside(folder / RECORD)
+        aside = _put_aside(folder / RECORD)
     except OSError as error:
         raise EnvironmentFailure(
             f"{folder} cannot be written ({error.strerror})", remedy="name another folder with --out"
         ) from error
-    return folder
+    return folder, aside
 
 
-def _put_aside(record: Path) -> None:
+def _put_aside(record: Path) -> Path | None:
     """An earlier record is evidence and stays, under its date; the report beside it is of the run that comes now."""
     from pytest_k8sha import _clock
 
+    place = None
     if record.exists():
         earlier = record.parent / "earlier"
         earlier.mkdir(exist_ok=True)
-        record.rename(earlier / f"{record.stem}-{_clock.wall():%Y%m%d-%H%M%S-%f}{record.suffix}")
+        place = record.rename(earlier / f"{record.stem}-{_clock.wall():%Y%m%d-%H%M%S-%f}{record.suffix}")
     (record.parent / "index.html").unlink(missing_ok=True)
+    return place
 
 
 def _pytest(folder: Path, chosen: Selection) -> list[str]:

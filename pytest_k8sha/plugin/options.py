@@ -92,8 +92,11 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--k8sha-compare",
+        action="append",
+        default=[],
         metavar="RECORD",
-        help="the report says what changed since this record of an earlier run, or the record*.jsonl of a folder",
+        help="the report says what changed since this record of an earlier run, or the record*.jsonl of a folder; may "
+        "be given several times, for the shards of one run",
     )
     group.addoption(
         "--k8sha-reuse",
@@ -144,7 +147,7 @@ class Options:
     impact: Impact | None
     record: Path | None
     out: Path | None
-    compare: Path | None
+    compare: tuple[Path, ...]
     reuse: bool
     keep: str
     traceback: bool
@@ -196,7 +199,7 @@ class Options:
             impact=Impact.parse(impact) if impact else None,
             record=record or (out / "record.jsonl" if out else None),
             out=out,
-            compare=config.invocation_params.dir / given.k8sha_compare if given.k8sha_compare else None,
+            compare=tuple(config.invocation_params.dir / path for path in given.k8sha_compare),
             reuse=_word("k8sha_reuse", given.k8sha_reuse or config.getini("k8sha_reuse"), REUSE) == "auto",
             keep=_word("k8sha_keep", given.k8sha_keep or config.getini("k8sha_keep"), KEEP),
             traceback=given.k8sha_traceback,

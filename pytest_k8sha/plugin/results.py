@@ -102,7 +102,7 @@ class Results:
             self.model = reports.load([record.path])
             if out:
                 with self.session.progress.during("the report is being made"):
-                    earlier = files(self.session.options.compare) if self.session.options.compare else []
+                    earlier = [file for path in self.session.options.compare for file in files(path)]
                     self.report = reports.make([record.path], out, model=self.model, earlier=earlier)
         except Exception as error:  # noqa: BLE001 - a report that cannot be made changes nothing that was judged
             self.problem = f"the report could not be made: {error}; the record is whole"

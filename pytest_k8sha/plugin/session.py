@@ -139,8 +139,8 @@ class Session:
             mistakes += error.problems
         if mistakes:
             raise FileProblems(dict.fromkeys(mistakes))
-        if self.options.compare and self.role != "worker":
-            chain.files(self.options.compare)
+        for path in self.options.compare:
+            chain.files(path)
         out, record = self.options.out, self.options.record
         if out and out.exists() and not out.is_dir():
             raise UsageError("--k8sha-out is not a folder", value=str(out))

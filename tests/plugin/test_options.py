@@ -25,6 +25,7 @@ MISTAKES = {
     "model": (["--k8sha-cluster=a=local,tenants=namspace"], "*unknown tenancy model: 'namspace'*'namespace'*existing*"),
     "mapping": (["--k8sha-cluster=a=local,tenants=existing:missing"], "*missing*cannot be read*"),
     "out": (["--k8sha-out=config"], "*--k8sha-out is not a folder*"),
+    "compare": (["--k8sha-compare=missing.jsonl", "--k8sha-out=out"], "*no such record*missing.jsonl*"),
     "record": (["--k8sha-record=config"], "*not a record*config*"),
 }
 

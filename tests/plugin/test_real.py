@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,13 @@ def test_apply_files(apply, run):
 
 def test_fleet(fleet, cluster):
     assert fleet[cluster.name] is cluster and len(fleet) == 1
+
+def test_probe(cluster, availability, judge):
+    from pytest_k8sha import apiread
+    with availability(apiread(cluster), rate=10, objective="longest <= 30s") as probe:
+        with probe.fault("nothing"):
+            pass
+    probe.judge(judge, "reads")
 
 @pytest.mark.k8sha_requires("nodes:real")
 def test_real_nodes(cluster): assert False, "KWOK nodes are not real"
@@ -80,12 +88,17 @@ def objects(kept: KeptCluster) -> set[str]:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_fixtures(real: Inner, local_cluster: KeptCluster, workers: int) -> None:
-    """Namespace, apply, fleet, requirements, diagnostics; afterwards nothing of the run is left on the kept cluster."""
+    """Namespace, apply, fleet, probes, requirements, diagnostics; afterwards nothing of the run is left on the kept cluster."""
     before = objects(local_cluster)
     real.write(FIXTURES)
     (real.pytester.path / "objects.yaml").write_text(OBJECTS)
     result = real.run("-rs", workers=workers)
-    result.assert_outcomes(passed=5, failed=1, skipped=1)
+    result.assert_outcomes(passed=6, failed=1, skipped=1)
+    (probed,) = [line for line in real.lines("result") if line.get("timelines")]
+    (timeline,) = probed["timelines"]
+    assert (timeline["subject"], timeline["faults"][0]["name"]) == ("reads", "nothing")
+    assert timeline["outcomes"]["ok"] == timeline["samples"] - timeline["outcomes"].get("missed", 0) > 0
+    assert sha256(Path(timeline["file"]).read_bytes()).hexdigest() == timeline["digest"]
     result.stdout.fnmatch_lines(["*cluster local: needs nodes:real, which this cluster does not have*"])
     result.stdout.fnmatch_lines(["*what stands out on the cluster*", "pods of *: stuck Pending*"])
     assert objects(local_cluster) == before
