@@ -88,7 +88,8 @@ def objects(kept: KeptCluster) -> set[str]:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_fixtures(real: Inner, local_cluster: KeptCluster, workers: int) -> None:
-    """Namespace, apply, fleet, probes, requirements, diagnostics; afterwards nothing of the run is left on the kept cluster."""
+    """Namespace, apply, fleet, probes, requirements, diagnostics; afterwards nothing of the run is left on the kept
+    cluster."""
     before = objects(local_cluster)
     real.write(FIXTURES)
     (real.pytester.path / "objects.yaml").write_text(OBJECTS)
