@@ -11,6 +11,7 @@ Capabilities are short words. A check names those that it needs in ``requires``:
 ``members:N``            API servers listed in the Endpoints of default/kubernetes (``members>=3``)
 ``metrics``              metrics.k8s.io answers
 ``faults:…``             what the provider can break, such as ``faults:heartbeat``
+``etcd:…``               what the provider knows of etcd: ``etcd:reachable``, ``etcd:small``
 ``can:…``                rights of this identity, such as ``can:impersonate``
 """
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 ZONE = "topology.kubernetes.io/zone"
 _AT_LEAST = re.compile(r"(nodes|zones|members)>=(\d+)")
-_WORD = re.compile(r"(api|kind|nodes|faults|can|audit|admission):.+|metrics")
+_WORD = re.compile(r"(api|kind|nodes|faults|can|audit|admission|etcd):.+|metrics")
 
 
 @dataclass

@@ -7,7 +7,7 @@ What was not measured was not injected: then the experiment is inconclusive. The
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from pytest_k8sha.model import Impact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from pytest_k8sha.chaos.engine import ChaosEngine, Plan, Target
@@ -104,7 +105,8 @@ class Experiment:
 
     ``steady`` is asked on top of the engine's own steady state. ``abort`` is asked while the fault is held: the fault
     is taken back when it holds, and also when it can tell nothing. ``tell`` hears of each phase as it begins and ends.
-    ``folder`` is that of the lock files; the user's state folder where it is not given.
+    ``folder`` is that of the lock files; the user's state folder where it is not given. ``within`` is an experiment
+    that goes on around this one and holds the lock for both.
     """
 
     def __init__(
@@ -117,9 +119,11 @@ class Experiment:
         abort: Callable[[], Observation] | None = None,
         tell: Callable[[Phase], None] | None = None,
         folder: Path | None = None,
+        within: Experiment | None = None,
     ) -> None:
         self.cluster, self.order, self.engine = cluster, order, engine
         self._steady, self._abort, self._tell, self._folder = steady, abort, tell, folder
+        self._within, self._over = within, False
         self.report = Report(order.name, order.title)
 
     def preflight(self) -> Plan:
@@ -151,7 +155,8 @@ class Experiment:
         when no effect was measured or when it did not last, `NotRecovered` with all that went wrong on the way back.
         """
         self.report = Report(self.order.name, self.order.title)
-        with ClusterLock(self.cluster, self.order.name, self._longest(), folder=self._folder):
+        self._over = False
+        with self._lock():
             with self._phase("preflight") as phase:
                 plan = self.preflight()
                 self.report.targets, self.report.notes = plan.targets, dict(plan.notes)
@@ -189,11 +194,20 @@ class Experiment:
                 return
             _clock.pause(min(LOOK_EVERY, deadline.left))
 
+    def over(self) -> None:
+        """The block itself took the fault back, or a part of it: it is not looked for at the end."""
+        self._over = True
+
     # --- the steps ---------------------------------------------------------------------------------------------------
 
     def _longest(self) -> float:
         spec = self.order.spec
         return SETTLE + spec.prove_within + spec.hold + spec.recover_within + _SPARE
+
+    def _lock(self) -> AbstractContextManager[object]:
+        if self._within is not None:
+            return nullcontext()
+        return ClusterLock(self.cluster, self.order.name, self._longest(), folder=self._folder)
 
     def _foreign(self, targets: tuple[Target, ...]) -> list[str]:
         if self.cluster.state.made:
@@ -215,7 +229,7 @@ class Experiment:
 
     def _still(self, plan: Plan) -> None:
         """A fault that ended by itself was not there for all of the time that was measured."""
-        if not self.engine.lasts(plan):
+        if self._over or not self.engine.lasts(plan):
             return
         seen = self.engine.observe(plan)
         if seen.holds is not True:

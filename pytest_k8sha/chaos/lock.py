@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from filelock import FileLock, Timeout
 
 from pytest_k8sha._process import ProcessId
+from pytest_k8sha._wait import eventually
 from pytest_k8sha.errors import ApiError, EnvironmentFailure
 from pytest_k8sha.model import LABEL_RUN
 from pytest_k8sha.probes.control_plane import age, server_time
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pytest_k8sha.fleet.cluster import Cluster
+
+_RELEASE = 60.0
 
 NAMESPACE, NAME = "kube-system", "k8sha-experiment"
 
@@ -115,12 +118,17 @@ class ClusterLock:
         )
 
     def _release(self) -> None:
-        """Removes the Lease if it is still this experiment's own."""
-        try:
-            self._cluster.resource("coordination.k8s.io/v1", "Lease").delete(NAME, NAMESPACE, uid=self._uid)
-        except ApiError as error:
-            if error.status not in {404, 409}:
-                raise
+        """Removes the Lease if it is still this experiment's own. The API may just have come back: it is given time."""
+
+        def removed() -> bool:
+            try:
+                self._cluster.resource("coordination.k8s.io/v1", "Lease").delete(NAME, NAMESPACE, uid=self._uid)
+            except ApiError as error:
+                if error.status not in {404, 409}:  # gone, or another's by now
+                    raise
+            return True
+
+        eventually(removed, what=f"the lock {NAMESPACE}/{NAME} is removed", timeout=_RELEASE)
 
 
 def has_expired(lease: Mapping[str, Any], now: float) -> bool:

@@ -13,6 +13,7 @@ from pytest_k8sha import _clock
 from pytest_k8sha.chaos import preflight
 from pytest_k8sha.chaos.engine import Candidates, Observation, Target
 from pytest_k8sha.errors import EnvironmentFailure, K8shaError, NotEvaluated, RequestError, UsageError
+from pytest_k8sha.kube import filling
 from pytest_k8sha.probes import control_plane, listening
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class MembersEngine:
         wanted = _members(order)
         if order.spec.action == "delay":
             return {}
+        if order.spec.action == "fill":
+            return {"outage": ["a full etcd takes no write of anybody"]}
         running = self._cluster.faults.running(wanted.component)
         return preflight.member_risks(wanted.component, self._count(), running, [t.member for t in chosen])
 
@@ -92,6 +95,8 @@ class MembersEngine:
                 case "restart":
                     faults.kill(target.kind, target.member)
                     faults.start(target.kind, target.member)
+                case "fill":
+                    faults.fill(target.kind, target.member)
                 case "cut":
                     faults.cut(target.kind, target.member)
                 case "delay":
@@ -110,6 +115,8 @@ class MembersEngine:
                 match plan.order.spec.action:
                     case "freeze":
                         faults.thaw(target.kind, target.member)
+                    case "fill":
+                        faults.relieve(target.kind, target.member)
                     case "cut" | "delay":
                         faults.mend(target.kind, target.member)
                     case _:
@@ -142,6 +149,9 @@ class MembersEngine:
                 now = self._cluster.faults.instance(target.kind, target.member)
                 other = bool(now) and now != self._before.get(target)
                 return Observation(other, f"{target} is {'another' if other else 'the same'} process now")
+            case "fill":
+                whose = filling.raised(self._cluster.etcd)
+                return Observation(bool(whose), f"{filling.ALARM} is raised by {', '.join(whose) or 'nobody'}")
             case "cut":
                 return self._is_alone(target)
             case "delay":
@@ -217,6 +227,10 @@ def steady(cluster: Cluster) -> Observation:
         return Observation(holds=False, seen=f"{wrong[0].subject}: {wrong[0].seen}")
     if not found:
         return Observation(holds=None, seen="default/kubernetes lists no API server")
+    try:
+        cluster.client.get("/readyz")
+    except RequestError as error:
+        return Observation(holds=False, seen=f"the cluster's own address: {error}")
     try:
         etcd = cluster.etcd
     except NotEvaluated:

@@ -148,6 +148,7 @@ ACTIONS: dict[str, dict[str, str]] = {
         "freeze": "SIGSTOP: it holds its connections and answers nothing",
         "restart": "it is killed and started again at once",
         "cut": "nothing passes between it and its peers; clients in its own member still reach it",
+        "fill": "etcd is filled up to its quota, which must be small; then compacted, defragmented and disarmed",
         "delay": "what passes between it and its peers comes late, by `latency`",
     },
     "nodes": {

@@ -33,9 +33,13 @@ class Break(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    op: Literal["stop", "kill", "freeze"]
+    op: Literal["stop", "kill", "freeze", "certify", "learner", "fill"] = Field(
+        description="certify: a serving certificate that is valid for `seconds`; learner: a member of etcd that only "
+        "learns, and was never started; fill: etcd is filled up to its quota"
+    )
     component: str
     member: int = 0
+    seconds: float = 0.0
 
 
 class Change(BaseModel):
@@ -78,6 +82,10 @@ class Mutant(BaseModel):
     )
     patch: list[Change] = Field(default_factory=list, description="changes to objects of the good set-up")
     faults: list[Break] = Field(default_factory=list, description="programs of the control plane that are broken")
+    options: list[str] = Field(default_factory=list, description="further options of the run, such as --k8sha-goal")
+    together: str = Field(
+        "", description="mutants of one word here share a cluster: their options, files and faults add up"
+    )
     name: str = ""
     suite: str = ""
 
@@ -108,6 +116,32 @@ class Mutant(BaseModel):
                 manifest.clear()
                 manifest.update(merged)
         return [*result, *copy.deepcopy(self.overlay)]
+
+
+def union(mutants: Sequence[Mutant]) -> Mutant:
+    """Several mutants as one broken set-up, in which each must show.
+
+    Raises ValueError when they contradict each other: what was seen could not be told apart.
+    """
+    cluster: dict[str, Any] = {}
+    for mutant in mutants:
+        for key, value in mutant.cluster.items():
+            if cluster.setdefault(key, value) != value:
+                raise ValueError(f"mutant {mutant.name}: {key} is {cluster[key]!r} in another one of {mutant.together}")
+        if mutant.patch or mutant.base != mutants[0].base:
+            raise ValueError(f"mutant {mutant.name}: changes to the base cannot be shared")
+    return mutants[0].model_copy(
+        update={
+            "title": "; ".join(mutant.title for mutant in mutants),
+            "checks": sorted({check for mutant in mutants for check in mutant.checks}),
+            "cluster": cluster,
+            "files": {name: text for mutant in mutants for name, text in mutant.files.items()},
+            "overlay": [manifest for mutant in mutants for manifest in mutant.overlay],
+            "faults": [fault for mutant in mutants for fault in mutant.faults],
+            "options": [option for mutant in mutants for option in mutant.options],
+            "name": mutants[0].together,
+        }
+    )
 
 
 def merge(target: Any, patch: Any) -> Any:

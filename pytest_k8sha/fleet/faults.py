@@ -67,6 +67,15 @@ class JournalledFaults:
     def mend(self, component: str, member: int = 0) -> None:
         self._take_back((f"links of {component}", member), lambda: self._faults.mend(component, member))
 
+    def certify(self, component: str, member: int, seconds: float) -> None:
+        self._make((f"certificate of {component}", member), lambda: self._faults.certify(component, member, seconds))
+
+    def fill(self, component: str, member: int = 0) -> None:
+        self._make((f"space of {component}", member), lambda: self._faults.fill(component, member))
+
+    def relieve(self, component: str, member: int = 0) -> None:
+        self._take_back((f"space of {component}", member), lambda: self._faults.relieve(component, member))
+
     def member_of(self, identity: str) -> int | None:
         return self._faults.member_of(identity)
 

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 TIMEOUT = 3.0
 """Seconds for one answer; a member without a quorum answers a linearizable request with its own time-out of 7 s."""
 
-_CHANGING = frozenset(
-    {"/v3/kv/put", "/v3/kv/compaction", "/v3/maintenance/defragment", "/v3/maintenance/transfer-leadership"}
-)
+_CHANGING = frozenset({"/v3/kv/put", "/v3/kv/compaction", "/v3/maintenance/defragment", "/v3/cluster/member/add"})
 
 
 @dataclass(frozen=True)
@@ -164,6 +162,10 @@ class Etcd:
     def put(self, member: int, key: str, value: bytes, *, timeout: float = TIMEOUT) -> None:
         """Writes one key."""
         self.ask(member, "/v3/kv/put", {"key": _b64(key.encode()), "value": _b64(value)}, timeout=timeout)
+
+    def add_learner(self, member: int, peer_url: str, *, timeout: float = 10.0) -> None:
+        """Adds a member that learns and does not vote, to be started at ``peer_url``."""
+        self.ask(member, "/v3/cluster/member/add", {"peerURLs": [peer_url], "isLearner": True}, timeout=timeout)
 
     # --- the wire ----------------------------------------------------------------------------------------------------
 

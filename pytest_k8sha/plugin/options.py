@@ -85,6 +85,14 @@ def add_options(parser: pytest.Parser) -> None:
         help="a price file; the report then tells what each tenant costs (its schema: `k8sha schema prices`)",
     )
     group.addoption(
+        "--k8sha-goal",
+        action="append",
+        default=[],
+        metavar="NAME=TIME",
+        help="what the control plane is held to, such as election=3s or certificate=60d; may be given several times "
+        "(docs/control-plane.md lists names, defaults and their sources)",
+    )
+    group.addoption(
         "--k8sha-out", metavar="DIR", help="write the record (record.jsonl) and the report (index.html) into DIR"
     )
     group.addoption(
@@ -120,6 +128,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("k8sha_flood", "as --k8sha-flood", type="string", default="")
     parser.addini("k8sha_quota", "as --k8sha-quota", type="string", default="")
     parser.addini("k8sha_prices", "a price file, counted from the folder of the ini file", type="string", default="")
+    parser.addini("k8sha_goals", "goals, one a line, as --k8sha-goal", type="linelist")
     parser.addini("k8sha_impact", "as --k8sha-impact", type="string", default="")
     parser.addini("k8sha_reuse", "as --k8sha-reuse", type="string", default="auto")
     parser.addini("k8sha_keep", "as --k8sha-keep", type="string", default="never")
@@ -177,6 +186,7 @@ class Options:
         """The command line goes before the ini file. Raises `pytest_k8sha.errors.UsageError`."""
         from pytest_k8sha.errors import UsageError
         from pytest_k8sha.model import Impact
+        from pytest_k8sha.probes.goals import read as read_goals
 
         given = config.option
         clusters, fleet = list(given.k8sha_cluster), given.k8sha_fleet
@@ -190,6 +200,7 @@ class Options:
                 value=fleet,
                 remedy="put all clusters into the fleet file",
             )
+        read_goals(given.k8sha_goal or config.getini("k8sha_goals"))  # a mistake is told before anything is touched
         impact = given.k8sha_impact or config.getini("k8sha_impact")
         out = config.invocation_params.dir / given.k8sha_out if given.k8sha_out else None
         record = config.invocation_params.dir / given.k8sha_record if given.k8sha_record else None

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from pytest_k8sha.checks.judge import Judge
     from pytest_k8sha.fleet.cluster import Cluster
 
-MARGIN = 10.0
-"""Seconds on top of a Lease's duration within which another candidate must lead: it tries every 2 s, with jitter."""
-
 _EVERY = 0.2
 
 
@@ -36,8 +33,11 @@ class Succession:
     hi: float = 0.0
 
 
-def candidates(cluster: Cluster, judge: Judge, names: Iterable[str] = control_plane.LEADERS) -> list[Succession]:
-    """The leaders that can be replaced: they hold a Lease, and another program of their kind runs.
+def candidates(
+    cluster: Cluster, judge: Judge, allowed: float, names: Iterable[str] = control_plane.LEADERS
+) -> list[Succession]:
+    """The leaders that can be replaced: they hold a Lease, and another program of their kind runs. ``allowed`` is how
+    many seconds nobody may lead.
 
     Those that cannot are bad. Raises `Inconclusive` when it cannot be told which member leads.
     """
@@ -63,8 +63,7 @@ def candidates(cluster: Cluster, judge: Judge, names: Iterable[str] = control_pl
             member = faults.member_of(holder)
             if member is None:
                 raise Inconclusive(f"it cannot be told which member {holder} is")
-            duration = float(lease["spec"].get("leaseDurationSeconds") or control_plane.LEASE_SECONDS)
-            found.append(Succession(name, holder, member, duration + MARGIN))
+            found.append(Succession(name, holder, member, allowed))
     return found
 
 

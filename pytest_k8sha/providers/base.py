@@ -145,6 +145,16 @@ class Faults(Protocol):
     def mend(self, component: str, member: int = 0) -> None:
         """Takes `cut` and `delay` back."""
 
+    def certify(self, component: str, member: int, seconds: float) -> None:
+        """Gives the ``etcd`` or ``kube-apiserver`` of a member a serving certificate that is valid for so long; a
+        negative time is how long ago it expired."""
+
+    def fill(self, component: str, member: int = 0) -> None:
+        """Fills ``etcd`` through a member, until it raises NOSPACE. Raises `UsageError` unless its quota is small."""
+
+    def relieve(self, component: str, member: int = 0) -> None:
+        """Takes `fill` back: compact, defragment, disarm."""
+
     def member_of(self, identity: str) -> int | None:
         """The member whose program holds a Lease under this identity (``HOST_UUID``); None when it cannot be told."""
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pytest_k8sha import Cluster
     from pytest_k8sha.workloads.model import Inventory
 
@@ -30,3 +32,12 @@ def inventory(cluster: Cluster, request: pytest.FixtureRequest, _waited_for: set
     look = read if cluster.name in _waited_for else settled
     _waited_for.add(cluster.name)
     return look(cluster, namespaces)
+
+
+@pytest.fixture(scope="session")
+def goals(request: pytest.FixtureRequest) -> Mapping[str, float]:
+    """What the control plane is held to, in seconds by name: the defaults, and what ``--k8sha-goal`` says instead."""
+    from pytest_k8sha.probes.goals import read
+
+    config = request.config
+    return read(config.getoption("k8sha_goal") or config.getini("k8sha_goals"))

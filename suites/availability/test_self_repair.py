@@ -1,5 +1,7 @@
 """The cluster repairs itself: a leader and a node are taken away, and given back."""
 
+from collections.abc import Mapping
+
 from pytest_k8sha import Cluster, Judge, check
 from pytest_k8sha.probes import node_loss, takeover
 from pytest_k8sha.workloads.model import Inventory
@@ -17,8 +19,8 @@ RECOVERY = ["SOC2:A1.2", "SOC2:A1.3", "ISO-27001:A.8.14", "ISO-27001:A.5.30", "N
     controls=RECOVERY,
     requires=["faults:members"],
 )
-def test_a_dead_leader_is_replaced(cluster: Cluster, namespace: str, judge: Judge) -> None:
-    found = takeover.candidates(cluster, judge)
+def test_a_dead_leader_is_replaced(cluster: Cluster, namespace: str, judge: Judge, goals: Mapping[str, float]) -> None:
+    found = takeover.candidates(cluster, judge, goals["takeover"])
     if found:
         takeover.replace(cluster, judge, namespace, found)
 

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from pytest_k8sha import _clock, _process
-from pytest_k8sha.checks.mutants import Mutant
+from pytest_k8sha.checks.mutants import Mutant, union
 from pytest_k8sha.fleet.cluster import Cluster
 from pytest_k8sha.fleet.keeper import Keeper
 from pytest_k8sha.fleet.run import RunFolder
@@ -43,7 +43,15 @@ WORKERS = {"tenancy": 2, "availability": 1}
 OPTIONS: dict[str, dict[str, Any]] = {
     "tenancy": {},
     # A good control plane has three members; a lost node is given up soon, since the matrix waits for it.
-    "availability": {"members": 3, "node_grace": 6, "toleration": 2, "cpu": "64", "pods": 400},
+    "availability": {
+        "members": 3,
+        "node_grace": 6,
+        "toleration": 2,
+        "cpu": "64",
+        "pods": 400,
+        "links": True,
+        "encryption": "secretbox",
+    },
 }
 SHOP = "shop"
 """The namespace of the example workloads."""
@@ -117,9 +125,14 @@ class Rig:
         self._pools: dict[str, ThreadPoolExecutor] = {}
         self._clusters: dict[str, Future[str]] = {}
         self._makers = ThreadPoolExecutor(2)
+        self._own = ThreadPoolExecutor(1)
         self._run = RunFolder.create(self.settings)
         self._servers: list[ThreadingHTTPServer] = []
         self.matrix = Matrix()
+
+    def apart(self, work: Any, *args: Any) -> Future[Any]:
+        """As `submit`, for what makes a cluster of its own: it runs beside the others and needs no kept one."""
+        return self._own.submit(work, *args)
 
     def submit(self, suite: str, work: Any, *args: Any) -> Future[Outcome]:
         if suite not in self._pools:
@@ -145,10 +158,17 @@ class Rig:
 
     def _broken(self, name: str, options: dict[str, Any], mutant: Mutant) -> None:
         """A kept cluster with the mutant's faults, on which the run finds itself."""
-        faults = self.registry.get("local").faults(self._keep(name, options))
+        state = self._keep(name, options)
+        faults = self.registry.get("local").faults(state)
         assert faults is not None
         for fault in mutant.faults:
-            getattr(faults, fault.op)(fault.component, fault.member)
+            match fault.op:
+                case "certify":
+                    faults.certify(fault.component, fault.member, fault.seconds)
+                case "learner":
+                    self._cluster(state).etcd.add_learner(fault.member, "https://192.0.2.99:2380")
+                case op:
+                    getattr(faults, op)(fault.component, fault.member)
 
     def _cluster(self, state: ClusterState) -> Cluster:
         return Cluster(state, self.registry.get("local"), run=self._run.run, private=self._run.private)
@@ -217,6 +237,11 @@ class Rig:
             names[name]: Outcome(seconds, [r for r in results if r["cluster"] == name], output, code) for name in names
         }
 
+    def together(self, mutants: list[Mutant]) -> dict[str, Outcome]:
+        """Mutants that share a broken cluster, judged by one run; each must be seen in it."""
+        outcome = self.mutant(union(mutants))
+        return {mutant.name: outcome for mutant in mutants}
+
     def mutant(self, mutant: Mutant) -> Outcome:
         return self.run(mutant.suite, mutant, mutant.checks)
 
@@ -241,7 +266,7 @@ class Rig:
         if mutant.faults:
             self._broken(name, options, mutant)
         try:
-            results, output, code = self._pytest(folder, {"clusters": {name: order}}, nodes, clock, [])
+            results, output, code = self._pytest(folder, {"clusters": {name: order}}, nodes, clock, mutant.options)
         finally:
             if mutant.faults:
                 self.keeper.drop(name)
@@ -309,7 +334,7 @@ class Rig:
         return {"apply": [str(folder / "objects.yaml")]} if objects else {}
 
     def close(self) -> None:
-        for pool in [*self._pools.values(), self._makers]:
+        for pool in [*self._pools.values(), self._makers, self._own]:
             pool.shutdown(wait=True, cancel_futures=True)
         if "webhook" in vars(self):
             self.webhook.close()

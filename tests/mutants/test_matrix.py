@@ -67,9 +67,18 @@ def outcomes(rig: Any, request: pytest.FixtureRequest) -> dict[str, Any]:
         batch = rig.submit("tenancy", rig.aliases, [MUTANTS[name] for name in beside[start : start + BATCH]])
         found |= {name: Share(batch, MUTANTS[name].name) for name in beside[start : start + BATCH]}
     together += beside
-    # A mutant that needs a cluster of its own takes longest.
-    for name in sorted(set(names) - set(together), key=lambda n: not MUTANTS[n].cluster):
-        found[name] = rig.submit(MUTANTS[name].suite, rig.mutant, MUTANTS[name])
+    groups: dict[str, list[str]] = {}
+    for name in set(names) - set(together):
+        if MUTANTS[name].together:
+            groups.setdefault(f"{MUTANTS[name].suite}/{MUTANTS[name].together}", []).append(name)
+    for members in groups.values():
+        batch = rig.apart(rig.together, [MUTANTS[name] for name in sorted(members)])
+        found |= {name: Share(batch, MUTANTS[name].name) for name in members}
+        together += members
+    for name in sorted(set(names) - set(together)):
+        mutant = MUTANTS[name]
+        own = mutant.cluster or mutant.faults
+        found[name] = rig.apart(rig.mutant, mutant) if own else rig.submit(mutant.suite, rig.mutant, mutant)
     return found
 
 

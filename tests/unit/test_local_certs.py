@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import stat
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_k8sha import _clock
 from pytest_k8sha.providers.local import certs
 from pytest_k8sha.providers.local.kubeconfigs import CLIENTS, write
 
@@ -39,8 +41,8 @@ def test_keys_are_private(pki: Path) -> None:
 def test_each_certificate_is_signed_by_its_authority(pki: Path) -> None:
     """etcd, the API servers and the front proxy trust different authorities."""
     for authority, names in {
-        "ca": ["apiserver", "component", *CLIENTS],
-        "etcd-ca": ["etcd", "etcd-client"],
+        "ca": ["apiserver-0", "apiserver-1", "component", *CLIENTS],
+        "etcd-ca": ["etcd-0", "etcd-1", "etcd-client"],
         "front-proxy-ca": ["front-proxy-client"],
     }.items():
         for name in names:
@@ -58,7 +60,7 @@ def test_clients_are_no_servers(pki: Path) -> None:
 
 def test_the_server_answers_to_every_name(pki: Path) -> None:
     """Clients may come by loopback, by the advertised addresses and by the service's names."""
-    names = load(pki, "apiserver").extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    names = load(pki, "apiserver-1").extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert {"localhost", "kubernetes", "kubernetes.default.svc"} <= set(names.get_values_for_type(x509.DNSName))
     addresses = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
     assert {"127.0.0.1", certs.SERVICE_IP, "192.0.2.10", "192.0.2.11"} <= addresses
@@ -86,3 +88,15 @@ def test_a_kubeconfig_is_private_and_complete(pki: Path, tmp_path: Path) -> None
     context = read(path)
     assert (context.name, context.server) == ("east", "https://127.0.0.1:1")
     ssl.create_default_context(cafile=str(pki / "ca.crt")).load_cert_chain(pki / "admin.crt", pki / "admin.key")
+
+
+def test_a_certificate_of_another_life(tmp_path: Path) -> None:
+    """One member's certificate can be short or over; that is seen, and one of the usual life is not taken for it."""
+    certs.create(tmp_path, ("192.0.2.10", "192.0.2.11"))
+    assert not certs.is_short(tmp_path, "etcd", 1)
+    for life in (timedelta(days=10), timedelta(hours=-1)):
+        certs.certify(tmp_path, "etcd", 1, ("192.0.2.10", "192.0.2.11"), life)
+        assert certs.is_short(tmp_path, "etcd", 1)
+        assert not certs.is_short(tmp_path, "etcd", 0)
+        left = load(tmp_path, "etcd-1").not_valid_after_utc - _clock.wall()
+        assert abs(left - life) < timedelta(minutes=2)

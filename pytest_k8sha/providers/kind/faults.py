@@ -115,6 +115,15 @@ class KindFaults:
     def mend(self, component: str, member: int = 0) -> None:
         """Nothing was cut."""
 
+    def certify(self, component: str, member: int, seconds: float) -> None:  # noqa: ARG002
+        raise NotEvaluated("the certificates of a kind cluster are kubeadm's, and are left alone")
+
+    def fill(self, component: str, member: int = 0) -> None:  # noqa: ARG002
+        raise NotEvaluated("the etcd of a kind cluster has a quota of 2 GiB, which is not filled")
+
+    def relieve(self, component: str, member: int = 0) -> None:
+        """Nothing was filled."""
+
     def member_of(self, identity: str) -> int | None:
         host = identity.rpartition("_")[0]
         members = [node.name for node in self._control_planes()]

@@ -30,6 +30,17 @@ SERVICE_IP = "10.96.0.1"
 """The first address of the service range, which the API servers must be able to call their own."""
 
 
+_LOCAL = ("localhost", "127.0.0.1", "::1")
+_NAMES = (
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+)
+SERVING = {"kube-apiserver": ("apiserver", "ca"), "etcd": ("etcd", "etcd-ca")}
+"""Whose serving certificate is of one member alone: its files' name, and its authority's."""
+
+
 @dataclass(frozen=True)
 class Pair:
     """A certificate and its private key, both PEM."""
@@ -102,26 +113,39 @@ def create(pki: Path, advertised: tuple[str, ...]) -> None:
     """Writes everything that a cluster needs below ``pki``; ``advertised`` are its members' addresses."""
     pki.mkdir(mode=0o700, parents=True, exist_ok=True)
     ca, etcd, front = Authority.create("k8sha-ca"), Authority.create("k8sha-etcd-ca"), Authority.create("k8sha-front")
-    local = ("localhost", "127.0.0.1", "::1")
-    service = ["kubernetes", "default", "svc", "cluster", "local"]
-    names = (*tuple(".".join(service[: n + 1]) for n in (0, 1, 2)), ".".join(service))
     pairs = {
         "ca": ca.pair,
         "etcd-ca": etcd.pair,
         "front-proxy-ca": front.pair,
-        "apiserver": ca.issue("kube-apiserver", hosts=(*local, *names, SERVICE_IP, *advertised)),
-        "component": ca.issue("k8sha-component", hosts=local),
-        "etcd": etcd.issue("etcd", hosts=(*local, *advertised)),
+        "component": ca.issue("k8sha-component", hosts=_LOCAL),
         "etcd-client": etcd.issue("kube-apiserver-etcd-client", ("system:masters",)),
         "front-proxy-client": front.issue("front-proxy-client"),
         **{name: ca.issue(user, groups) for name, (user, groups) in CLIENTS.items()},
     }
     for name, pair in pairs.items():
         write(pki, name, pair)
+    for index in range(len(advertised)):
+        for component in SERVING:
+            certify(pki, component, index, advertised)
     key = ec.generate_private_key(ec.SECP256R1())
     _private(pki / "sa.key", _key_pem(key))
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     (pki / "sa.pub").write_bytes(public)
+
+
+def certify(pki: Path, component: str, member: int, advertised: tuple[str, ...], life: timedelta = _LIFE) -> None:
+    """Writes the serving certificate of a member's ``etcd`` or ``kube-apiserver``, which read it anew when it changes.
+    ``life`` may be negative: then it has expired."""
+    name, authority = SERVING[component]
+    hosts = (*_LOCAL, *advertised) if component == "etcd" else (*_LOCAL, *_NAMES, SERVICE_IP, *advertised)
+    pair = Authority.load(pki, authority).issue(component, hosts=hosts, life=life)
+    write(pki, f"{name}-{member}", pair)
+
+
+def is_short(pki: Path, component: str, member: int) -> bool:
+    """Whether a member's serving certificate is valid for less than it was made for, whether now or any more."""
+    cert = x509.load_pem_x509_certificate((pki / f"{SERVING[component][0]}-{member}.crt").read_bytes())
+    return cert.not_valid_after_utc - cert.not_valid_before_utc < _LIFE
 
 
 def write(pki: Path, name: str, pair: Pair) -> None:
@@ -146,7 +170,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SKEW)
+        .not_valid_before(min(now, now + life) - _SKEW)
         .not_valid_after(now + life)
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import secrets
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ SERVICE_RANGE = "10.96.0.0/16"
 HEARTBEAT_LABEL = "k8sha.dev/heartbeat"
 """On a node: ``on`` while kwok renews its lease, ``off`` while it is to look dead."""
 
+_AUDIT = {"silent": "None", "metadata": "Metadata", "request": "Request", "requestresponse": "RequestResponse"}
 _LEADER_ELECTION = {"leaseDuration": "15s", "renewDeadline": "10s", "retryPeriod": "2s"}
 # The client limits of 20 requests a second are meant for large shared clusters; here they alone would more than double
 # the time until the first ServiceAccount exists.
@@ -96,8 +99,8 @@ class _Writer:
             f"{prefix}{key}": value
             for prefix in ("", "peer-")
             for key, value in {
-                "cert-file": self._pki / "etcd.crt",
-                "key-file": self._pki / "etcd.key",
+                "cert-file": self._pki / f"etcd-{member.index}.crt",
+                "key-file": self._pki / f"etcd-{member.index}.key",
                 "trusted-ca-file": self._pki / "etcd-ca.crt",
                 "client-cert-auth": True,
             }.items()
@@ -157,11 +160,13 @@ class _Writer:
             "service-account-key-file": pki / "sa.pub",
             "service-account-signing-key-file": pki / "sa.key",
             "service-cluster-ip-range": SERVICE_RANGE,
-            "tls-cert-file": pki / "apiserver.crt",
-            "tls-private-key-file": pki / "apiserver.key",
+            "tls-cert-file": pki / f"apiserver-{member.index}.crt",
+            "tls-private-key-file": pki / f"apiserver-{member.index}.key",
         }
+        if options.encryption != "none":
+            flags["encryption-provider-config"] = self._config("encryption.json", self._encryption())
         if options.audit != "none":
-            level = {"metadata": "Metadata", "request": "Request", "requestresponse": "RequestResponse"}[options.audit]
+            level = _AUDIT[options.audit]
             # The supervisor's own probes say nothing about anybody.
             rules = [{"level": "None", "users": [CLIENTS["monitor"][0]]}, {"level": level}]
             policy = {
@@ -176,6 +181,26 @@ class _Writer:
         # The identity of an API server, and with it the name of its lease, is a hash of its host's name.
         hostname = f"{self._layout.name}-{member.index}"
         return self._command(APISERVER, member.index, flags, env=_SERVER_MEMORY, hostname=hostname)
+
+    def _encryption(self) -> dict[str, Any]:
+        """Secrets at rest. The key is of this cluster alone, and goes with it."""
+        secretbox = {"secretbox": {"keys": [{"name": "key1", "secret": base64.b64encode(self._key()).decode()}]}}
+        providers: list[dict[str, Any]] = [secretbox, {"identity": {}}]
+        if self._options.encryption == "identity-first":
+            providers.reverse()
+        return {
+            "apiVersion": "apiserver.config.k8s.io/v1",
+            "kind": "EncryptionConfiguration",
+            "resources": [{"resources": ["secrets"], "providers": providers}],
+        }
+
+    def _key(self) -> bytes:
+        """32 bytes that every member has and nobody else."""
+        path = self._pki / "encryption.key"
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_bytes(secrets.token_bytes(32))
+        return path.read_bytes()
 
     def _admission(self) -> list[str]:
         on = ["NodeRestriction", *self._options.admission_on]

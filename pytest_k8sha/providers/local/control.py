@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha import _wait
 from pytest_k8sha.errors import EnvironmentFailure, NotEvaluated, UsageError
+from pytest_k8sha.model import Impact
 from pytest_k8sha.providers.local import commands, layout
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_k8sha.kube.etcd import Etcd
+    from pytest_k8sha.providers.local.layout import Layout
     from pytest_k8sha.providers.local.nodes import Nodes
 
 _ORDER_TIMEOUT = 30.0
@@ -60,8 +63,9 @@ class Control:
 class LocalFaults:
     """The faults of a local cluster (see `pytest_k8sha.providers.base.Faults`)."""
 
-    def __init__(self, control: Control, nodes: Nodes, hosts: tuple[str, ...] = ()) -> None:
-        self._control, self._nodes, self._hosts = control, nodes, hosts
+    def __init__(self, control: Control, nodes: Nodes, plan: Layout) -> None:
+        self._control, self._nodes, self._layout = control, nodes, plan
+        self._hosts = tuple(plan.hostname(member) for member in plan.members)
 
     def cut(self, component: str, member: int = 0) -> None:
         self._order("cut", component, member)
@@ -71,6 +75,26 @@ class LocalFaults:
 
     def mend(self, component: str, member: int = 0) -> None:
         self._order("mend", component, member)
+
+    def certify(self, component: str, member: int, seconds: float) -> None:
+        from datetime import timedelta
+
+        from pytest_k8sha.providers.local import certs
+
+        if component not in certs.SERVING or member not in range(len(self._hosts)):
+            raise UsageError("no such serving certificate", value=f"{component}-{member}", allowed=certs.SERVING)
+        advertised = tuple(one.advertised for one in self._layout.members)
+        certs.certify(self._layout.pki, component, member, advertised, timedelta(seconds=seconds))
+
+    def fill(self, component: str, member: int = 0) -> None:
+        from pytest_k8sha.kube import filling
+
+        filling.fill(self._etcd(component), member)
+
+    def relieve(self, component: str, member: int = 0) -> None:
+        from pytest_k8sha.kube import filling
+
+        filling.empty(self._etcd(component), member)
 
     def member_of(self, identity: str) -> int | None:
         host = identity.rpartition("_")[0]
@@ -127,14 +151,34 @@ class LocalFaults:
         return ""
 
     def heal(self) -> None:
+        from pytest_k8sha.providers.local import certs
+
+        advertised = tuple(one.advertised for one in self._layout.members)
+        for component in certs.SERVING:
+            for member in range(len(self._hosts)):
+                if certs.is_short(self._layout.pki, component, member):
+                    certs.certify(self._layout.pki, component, member, advertised)
         self._control.order("heal")
         _wait.eventually(
-            lambda: self._control.order("status")["serving"],
+            lambda: self._control.order("status"),
             what="every API server is ready",
             timeout=_HEAL,
-            accept=lambda serving: len(serving) == len(self._hosts),
+            accept=lambda status: len(status["serving"]) == status["served"],
+            describe=lambda status: f"{len(status['serving'])} of {status['served']}",
         )
+        from pytest_k8sha.kube import filling
+
+        etcd = self._etcd(commands.ETCD)
+        if filling.raised(etcd):
+            filling.empty(etcd)
         self._nodes.resume_all()
+
+    def _etcd(self, component: str) -> Etcd:
+        from pytest_k8sha.kube.etcd import Etcd
+
+        if component != commands.ETCD:
+            raise UsageError("only etcd can be filled", value=component, allowed=[commands.ETCD])
+        return Etcd(self._layout.etcd_access, Impact.DISRUPT)
 
     def _order(self, op: str, component: str, member: int, **more: float) -> None:
         if component not in commands.PROGRAMS:

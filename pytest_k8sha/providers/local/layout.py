@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from pytest_k8sha.kube.etcd import EtcdAccess
+
 
 @dataclass(frozen=True)
 class Member:
@@ -61,6 +63,14 @@ class Layout:
     @property
     def server(self) -> str:
         return f"https://127.0.0.1:{self.stable}"
+
+    @property
+    def etcd_access(self) -> EtcdAccess:
+        """How the members of etcd are asked."""
+        from pytest_k8sha.kube.etcd import EtcdAccess
+
+        urls = tuple(f"https://127.0.0.1:{member.etcd_client}" for member in self.members)
+        return EtcdAccess(urls, self.pki / "etcd-ca.crt", self.pki / "etcd-client.crt", self.pki / "etcd-client.key")
 
     @property
     def pki(self) -> Path:

@@ -54,9 +54,13 @@ class LocalOptions(BaseModel):
         description="what passes between members goes through forwarders that can cut it and make it slow",
     )
     leader_elect: bool = Field(True, description="leader election of controller managers and schedulers")  # noqa: FBT003
-    audit: Literal["none", "metadata", "request", "requestresponse"] = Field(
-        "metadata", description="the level at which every request is logged"
+    audit: Literal["none", "silent", "metadata", "request", "requestresponse"] = Field(
+        "metadata", description="the level at which every request is logged; silent: a log to which nothing comes"
     )
+    encryption: Literal["none", "secretbox", "identity-first"] = Field(
+        "none", description="how Secrets lie in etcd; identity-first: in plain text, though a key is configured"
+    )
+    served: int = Field(0, ge=0, le=5, description="members that the stable address leads to; 0 means all")
     node_grace: int = Field(10, ge=5, le=600, description="seconds without heartbeat before a node is NotReady")
     toleration: int = Field(
         5, ge=0, le=600, description="seconds that pods stay on a lost node unless they say otherwise (upstream: 300)"

@@ -142,6 +142,9 @@ class LocalProvider:
         if options.nodes:
             found["nodes:simulated"] = f"KWOK, {options.nodes} nodes in {min(options.zones, options.nodes)} zones"
             found["faults:heartbeat"] = "kwok lets go of a node whose label says so"
+        found["etcd:reachable"] = f"its {options.members} members listen on 127.0.0.1"
+        if any(word.startswith("quota-backend-bytes=") for word in options.etcd_args):
+            found["etcd:small"] = "a small quota, which can be filled"
         if options.audit != "none":
             found["audit:log"] = f"level {options.audit}, one file a member"
         return found
@@ -154,8 +157,7 @@ class LocalProvider:
         return found | {path.stem.replace("member", "audit"): path for path in audits}
 
     def faults(self, state: ClusterState) -> LocalFaults:
-        hosts = tuple(self._layout(state).hostname(member) for member in self._layout(state).members)
-        return LocalFaults(Control(Path(state.place)), self._nodes(Path(state.place)), hosts)
+        return LocalFaults(Control(Path(state.place)), self._nodes(Path(state.place)), self._layout(state))
 
     def dial(self, state: ClusterState, address: str, port: int) -> tuple[str, int]:
         """The advertised address of a member leads to its port on 127.0.0.1. Any other is what it is.
@@ -174,11 +176,7 @@ class LocalProvider:
         return LocalIssuer(Path(state.place) / "pki")
 
     def etcd(self, state: ClusterState) -> EtcdAccess:
-        from pytest_k8sha.kube.etcd import EtcdAccess
-
-        plan = self._layout(state)
-        urls = tuple(f"https://127.0.0.1:{member.etcd_client}" for member in plan.members)
-        return EtcdAccess(urls, plan.pki / "etcd-ca.crt", plan.pki / "etcd-client.crt", plan.pki / "etcd-client.key")
+        return self._layout(state).etcd_access
 
     def listeners(self, state: ClusterState) -> tuple[Listener, ...]:
         return tuple(
@@ -224,6 +222,7 @@ class LocalProvider:
             "commands": [command.as_dict() for command in commands.all_of(plan, options, paths, _STAGES)],
             "members": [member.api for member in plan.members],
             "stable": plan.stable,
+            "served": options.served or options.members,
             "links": [_ends(member) for member in plan.members] if options.links else [],
             "ports": hold.files,
             "ports_folder": str(hold.folder),

@@ -55,7 +55,9 @@ class Supervisor:
         self._children = [Child(**command) for command in plan["commands"]]
         self._members: list[int] = plan["members"]
         self._prober = Prober(place / "pki")
-        self._balancer = Balancer(plan["stable"], self._members) if len(self._members) > 1 else None
+        # Those that the stable address leads to: all, unless the cluster is to be one that nobody should have.
+        self._served = self._members[: plan["served"]]
+        self._balancer = Balancer(plan["stable"], self._served) if len(self._members) > 1 else None
         self._links = Links(plan["links"]) if plan["links"] else None
         self._timings: dict[str, float] = {}
         self._failure = ""
@@ -148,7 +150,7 @@ class Supervisor:
             self._settled.set()
 
     def _mark(self, port: int, *, healthy: bool) -> None:
-        if self._balancer:
+        if self._balancer and port in self._served:
             self._balancer.mark(port, healthy=healthy)
 
     # --- what is watched -------------------------------------------------------------------------------------------
@@ -322,6 +324,7 @@ class Supervisor:
             "timings": self._timings,
             "programs": [child.as_dict() for child in self._children],
             "links": self._links.as_list() if self._links else [],
+            "served": len(self._served),
             "serving": self._balancer.healthy if self._balancer else self._members,
         }
 
