@@ -24,6 +24,7 @@ POLICY = "ValidatingAdmissionPolicy"
 WEBHOOK = "webhook"
 NODE = "NodeRestriction"
 EXTERNAL_IPS = "DenyServiceExternalIPs"
+NODE_SELECTOR = "PodNodeSelector"
 
 ADMISSION = (POD_SECURITY, POLICY, WEBHOOK)
 """Those that judge an object by its content; quota and limits judge its size."""
@@ -41,6 +42,7 @@ _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     (POLICY, re.compile(r"ValidatingAdmissionPolicy '(?P<name>[^']+)' with binding '[^']+' denied request")),
     (WEBHOOK, re.compile(rf"admission webhook {_QUOTED} denied the request")),
     (NODE, re.compile(rf"node {_QUOTED} is not allowed to ")),
+    (NODE_SELECTOR, re.compile(r"pod (?P<name>node label selector)(?: labels)? conflicts? with its namespace ")),
     (EXTERNAL_IPS, re.compile(r"Use of (?P<name>external IPs) is denied by admission control")),
 )
 

@@ -269,7 +269,7 @@ class Cluster:
             signed = eventually(
                 lambda: csrs.get(name).get("status", {}).get("certificate", ""),
                 what=f"the certificate of {user} is signed",
-                timeout=20.0,
+                timeout=60.0,
             )
         finally:
             csrs.delete(name)

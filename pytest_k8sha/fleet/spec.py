@@ -134,6 +134,11 @@ class Expectations(BaseModel):
     )
     visitors: list[Visitor] = Field(default_factory=list, description="who is let in from outside the tenant")
     destinations: list[Destination] = Field(default_factory=list, description="what may be reached outside the cluster")
+    private_images: list[str] = Field(
+        default_factory=list,
+        alias="privateImages",
+        description="images of this tenant's own, by their full names, that no other tenant may run",
+    )
 
 
 class TenantOrder(BaseModel):

@@ -68,6 +68,10 @@ class Attempt:
             headers=self.headers or None,
         )
 
+    def proof(self, answer: Any) -> str:  # noqa: ARG002 - of those that open something
+        """What an answer shows beyond the fact that it came; empty for an ordinary request."""
+        return ""
+
 
 def review(persona: Persona, pair: Pair, namespace: str = "") -> tuple[bool, str]:
     """Whether the persona may, and who allowed it, down to the rule."""
@@ -107,7 +111,7 @@ def forbid(
     """
     name = subject or f"{persona} tries to {attempt.what}"
     try:
-        attempt.send(persona.client)
+        answer = attempt.send(persona.client)
     except ImpactRefused:
         raise
     except ApiError as error:
@@ -123,7 +127,7 @@ def forbid(
         _, reason = review(persona, attempt.pair, attempt.namespace)
         judge.bad(
             name,
-            seen=f"it went through ({reason or 'the review says no'})",
+            seen=f"it went through{_told(attempt.proof(answer))} ({reason or 'the review says no'})",
             rule=rule,
             remedy=remedy or _way_out(reason),
         )
@@ -195,6 +199,10 @@ def _judge_by_review(
         judge.bad(name, seen=seen, rule=rule, remedy=remedy or _way_out(reason))
     else:
         judge.unsure(name, f"an error is not a denial: {error}")
+
+
+def _told(proof: str) -> str:
+    return f": {proof}" if proof else ""
 
 
 def _way_out(reason: str) -> str:

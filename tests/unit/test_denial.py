@@ -43,6 +43,16 @@ REAL = [
         "compute",
     ),
     (
+        'pods "p" is forbidden: pod node label selector conflicts with its namespace node label selector',
+        "PodNodeSelector",
+        "node label selector",
+    ),
+    (
+        'pods "p" is forbidden: pod node label selector labels conflict with its namespace whitelist',
+        "PodNodeSelector",
+        "node label selector",
+    ),
+    (
         'pods "p" is forbidden: maximum cpu usage per Container is 2, but limit is 100',
         "LimitRange",
         "maximum cpu",
