@@ -6,7 +6,6 @@ import json
 import os
 import sys
 import tempfile
-import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,9 +180,7 @@ class Probe:
             self._program = _process.start(
                 [sys.executable, "-m", "pytest_k8sha.probes.sender", order_file, str(inner)],
                 log=log,
-                # The kernel ends it with the thread that started it, so only where that is the process itself.
-                die_with_parent=threading.current_thread() is threading.main_thread(),
-                detached=True,
+                detached=True,  # Ctrl-C is for the test; the probe sees that its owner is gone by the pipe
                 pass_fds=[inner],
             )
         finally:

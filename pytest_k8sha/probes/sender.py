@@ -15,6 +15,7 @@ import os
 import secrets
 import select
 import selectors
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,6 +27,7 @@ from pytest_k8sha.probes.sample import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+OWNER_GONE = "owner gone"
 HEAD_START = 0.02
 """Seconds between the start of the loop and the first request."""
 
@@ -68,7 +70,8 @@ class Sender:
         self._out = out
         self._keep = keep
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stop = ""
+        self.reason = ""
+        """Why it sends no more; empty while it does."""
         self._stopped = asyncio.Event()
         self._next: asyncio.TimerHandle | None = None
 
@@ -77,13 +80,14 @@ class Sender:
         loop = asyncio.get_running_loop()
         os.set_blocking(pipe, False)
         loop.add_reader(pipe, self._told, pipe)
+        self._watch(os.getppid())
         t0 = _clock.now() + HEAD_START
         self._write({**head, "t0": t0, "period": self._period, "timeout": self._timeout, "pid": os.getpid()})
         self._arm(0, t0)
         await self._stopped.wait()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._timeout + 1)
-        self._write({"end": self._stop, "at": _clock.now()})
+        self._write({"end": self.reason, "at": _clock.now()})
 
     def _told(self, pipe: int) -> None:
         try:
@@ -91,7 +95,17 @@ class Sender:
         except BlockingIOError:
             return
         asyncio.get_running_loop().remove_reader(pipe)
-        self._stop = "stopped" if words else "owner gone"
+        self._end("stopped" if words else OWNER_GONE)
+
+    def _watch(self, owner: int) -> None:
+        """A process that the owner forked may hold the pipe open after its end."""
+        if os.getppid() != owner:
+            self._end(OWNER_GONE)
+        elif not self.reason:
+            asyncio.get_running_loop().call_later(1.0, self._watch, owner)
+
+    def _end(self, reason: str) -> None:
+        self.reason = self.reason or reason
         if self._next:
             self._next.cancel()
         self._stopped.set()
@@ -158,14 +172,18 @@ def main(order_file: str, pipe: str) -> int:
     gc.collect()
     gc.freeze()  # what is there now stays; the collector need not walk over it while samples are due
 
-    async def probe() -> None:
+    async def probe() -> str:
         sender = Sender(
             asks, period=1 / order["rate"], timeout=order["timeout"], out=out, keep=bool(target.get("keep"))
         )
         await sender.run({"target": target["name"], "rate": order["rate"]}, int(pipe))
+        return sender.reason
 
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_Precise())) as runner:
-        runner.run(probe())
+        reason = runner.run(probe())
+    if reason == OWNER_GONE:
+        # Nobody else removes it now, and it may hold keys. Samples that are to be kept lie elsewhere.
+        shutil.rmtree(Path(order_file).parent, ignore_errors=True)
     return 0
 
 

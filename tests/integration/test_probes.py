@@ -218,14 +218,18 @@ def test_a_rate_or_an_objective_that_cannot_be(tmp_path: Path) -> None:
 
 
 def test_samples_outlive_the_test_and_the_probe_does_not(server: Server, tmp_path: Path) -> None:
-    """When the test is killed, the probe ends by itself and its samples are on the disk, to the last one."""
+    """When the test is killed, the probe ends by itself, its samples are on the disk to the last one, and the folder
+    with its order, which may hold keys, is gone."""
     samples, script = tmp_path / "samples.jsonl", tmp_path / "owner.py"
     script.write_text(
         f"import sys, time\nsys.path.insert(0, {str(ROOT)!r})\n"
         "from pytest_k8sha import availability\n"
         f"with availability({server.url(5)!r}, rate=50, samples={str(samples)!r}):\n    time.sleep(600)\n"
     )
-    owner = _process.start([sys.executable, script], log=tmp_path / "log")
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    env = {**os.environ, "TMPDIR": str(temporary)}
+    owner = _process.start([sys.executable, script], log=tmp_path / "log", env=env)
     try:
         eventually(lambda: samples.exists() and len(samples.read_text().splitlines()) > 10, timeout=60)
         pid = json.loads(samples.read_text().splitlines()[0])["pid"]
@@ -234,9 +238,10 @@ def test_samples_outlive_the_test_and_the_probe_does_not(server: Server, tmp_pat
     finally:
         owner.signal(signal.SIGKILL)
         owner.wait(10)
-    assert probe.wait(10)
-    lines = samples.read_text().splitlines()
-    assert all(json.loads(line) for line in lines)
+    assert probe.wait(60)
+    lines = [json.loads(line) for line in samples.read_text().splitlines()]
+    assert lines[-1]["end"] == "owner gone"
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_probe_that_is_killed_is_noticed(server: Server, tmp_path: Path) -> None:
