@@ -12,6 +12,7 @@ Capabilities are short words. A check names those that it needs in ``requires``:
 ``metrics``              metrics.k8s.io answers
 ``faults:…``             what the provider can break, such as ``faults:heartbeat``
 ``etcd:…``               what the provider knows of etcd: ``etcd:reachable``, ``etcd:small``
+``storage:etcd``         the data of etcd can be replaced: a restore can be tried
 ``can:…``                rights of this identity, such as ``can:impersonate``
 """
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 ZONE = "topology.kubernetes.io/zone"
 _AT_LEAST = re.compile(r"(nodes|zones|members)>=(\d+)")
-_WORD = re.compile(r"(api|kind|nodes|faults|can|audit|admission|etcd):.+|metrics")
+_WORD = re.compile(r"(api|kind|nodes|faults|can|audit|admission|etcd|storage):.+|metrics")
 
 
 @dataclass

@@ -68,7 +68,7 @@ class Bench:
         seconds = self.goals[goal]
         rate = max(RATE, 20.0 / seconds)
         target = apiwrite(self.cluster, namespace=self.namespace)
-        store = ConfigMapStore(self.cluster, self.namespace, timeout=_TIMEOUT)
+        store = ConfigMapStore(self.cluster.client, self.namespace, timeout=_TIMEOUT)
         ledger = Ledger.open(self.folder / f"{subject.replace(' ', '-')}.ledger")
         with self.probe(target, rate=rate, timeout=_TIMEOUT, objective=f"longest <= {seconds:g}s") as probe:
             with LedgerWriter(ledger, store, rate=RATE):
@@ -163,7 +163,7 @@ def quorum(bench: Bench) -> None:
     judge, faults = bench.judge, bench.cluster.faults
     count = len(bench.cluster.etcd)
     lost = count - count // 2
-    store = ConfigMapStore(bench.cluster, bench.namespace, timeout=_TIMEOUT)
+    store = ConfigMapStore(bench.cluster.client, bench.namespace, timeout=_TIMEOUT)
     ledger = Ledger.open(bench.folder / "quorum.ledger")
     experiment = bench.experiment(
         "etcd-quorum",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
+import re
+import shutil
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -40,6 +43,51 @@ class Break(BaseModel):
     component: str
     member: int = 0
     seconds: float = 0.0
+
+
+class Spoil(BaseModel):
+    """Damage to a file of a backup, in the folder that the restore plan names as ``${folder}``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file: str
+    op: Literal["cut", "flip", "edit", "remove", "write", "age"]
+    bytes: int = Field(0, description="cut: so many bytes at the end")
+    find: str = Field("", description="edit: the text that is replaced, which must be there")
+    replace: str = Field("", description="edit: what stands there afterwards; write: the whole content")
+    seconds: int = Field(0, description="age: how old the file is made")
+
+    def apply(self, folder: Path) -> None:
+        """Raises ValueError when there is nothing to damage: such a mutant would be no mutant.
+
+        ``flip`` changes one byte of an unused place, the longest run of zeros; ``age`` sets the file's date back.
+        """
+        path = folder / self.file
+        if self.op == "write":
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(self.replace)
+            return
+        if not path.exists():
+            raise ValueError(f"a spoil of a mutant finds no file {self.file}")
+        match self.op:
+            case "cut":
+                data = path.read_bytes()
+                path.write_bytes(data[: len(data) - self.bytes])
+            case "flip":
+                whole = bytearray(path.read_bytes())
+                zeros = max(re.finditer(rb"\x00{64,}", whole), key=lambda run: run.end() - run.start())
+                whole[(zeros.start() + zeros.end()) // 2] = 0xFF
+                path.write_bytes(whole)
+            case "edit":
+                text = path.read_text()
+                if self.find not in text:
+                    raise ValueError(f"a spoil of a mutant finds no {self.find!r} in {self.file}")
+                path.write_text(text.replace(self.find, self.replace))
+            case "remove":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            case "age":
+                moment = path.stat().st_mtime - self.seconds
+                os.utime(path, (moment, moment))
 
 
 class Change(BaseModel):
@@ -86,6 +134,10 @@ class Mutant(BaseModel):
     together: str = Field(
         "", description="mutants of one word here share a cluster: their options, files and faults add up"
     )
+    plan: dict[str, Any] = Field(
+        default_factory=dict, description="parts of the restore plan that differ; `${folder}` holds the backups"
+    )
+    spoil: list[Spoil] = Field(default_factory=list, description="damage to the backups, in this order")
     name: str = ""
     suite: str = ""
 

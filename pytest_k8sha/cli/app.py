@@ -31,6 +31,8 @@ COMMANDS = {
     "fleet": ("fleet", "Look at many clusters together."),
     "recover": ("recover", "Remove what killed runs left."),
     "chaos": ("chaos", "Judge Chaos Mesh manifests without a cluster."),
+    "backup": ("manifests", "Make backups of manifests."),
+    "restore": ("manifests", "Restore backups of manifests into clusters of ours."),
     "schema": ("schema", "Print the JSON Schema of a file."),
 }
 """Command → its module in this package and its line in the help. The module holds a click command of that name."""

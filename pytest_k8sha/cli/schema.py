@@ -14,6 +14,8 @@ KINDS = {
     "experiment": "an experiment: a fault with targets, a blast radius and a way back",
     "tenants": "a mapping file: tenants that exist already, and how to act as them",
     "prices": "a price file: what an hour of what tenants take costs",
+    "restore": "a restore plan (`--k8sha-restore`)",
+    "bia": "a BIA file: services, what they promise, and how they recover",
     "mutant": "a mutant: a broken set-up that a check must fail on",
     "local": "the options of a cluster of the provider local",
     "context": "the options of a cluster of the provider context",
@@ -39,6 +41,8 @@ def of(kind: str) -> dict[str, Any]:
         "prices": _prices,
         "mutant": _mutant,
         "experiment": _experiment,
+        "restore": _restore,
+        "bia": _bia,
     }.get(kind, lambda: _provider(kind))()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "description": KINDS[kind]}
 
@@ -99,6 +103,18 @@ def _prices() -> dict[str, Any]:
     from pytest_k8sha.tenancy.prices import Prices
 
     return Prices.model_json_schema()
+
+
+def _restore() -> dict[str, Any]:
+    from pytest_k8sha.recovery.plan import Plan
+
+    return Plan.model_json_schema()
+
+
+def _bia() -> dict[str, Any]:
+    from pytest_k8sha.recovery.bia import Bia
+
+    return Bia.model_json_schema()
 
 
 def _mutant() -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pytest_k8sha._wait import eventually
 from pytest_k8sha.capabilities.probe import Capabilities, probe
 from pytest_k8sha.errors import ApiError, EnvironmentFailure, NotEvaluated, UsageError, WaitTimeout
 from pytest_k8sha.fleet.faults import JournalledFaults
+from pytest_k8sha.fleet.storage import JournalledStorage
 from pytest_k8sha.kube import kubeconfig
 from pytest_k8sha.kube.client import Client
 from pytest_k8sha.kube.snapshot import Snapshot
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_k8sha.kube.discovery import Kind
     from pytest_k8sha.kube.etcd import Etcd
     from pytest_k8sha.kube.resources import Object, Resource
-    from pytest_k8sha.providers.base import ClusterState, Faults, Issuer, Provider
+    from pytest_k8sha.providers.base import ClusterState, Faults, Issuer, Provider, Storage
     from pytest_k8sha.safety.journal import Journal
 
 TOKEN_SPEC = {"expirationSeconds": 3600}
@@ -135,6 +136,24 @@ class Cluster:
         if access is None:
             raise NotEvaluated(f"the provider {self.state.provider} of cluster {self.name} cannot reach etcd")
         return Etcd(access, self.ceiling)
+
+    @cached_property
+    def storage(self) -> Storage:
+        """The cluster's etcd, whose data can be replaced; an exchange is journalled as a fault is.
+
+        Raises `NotEvaluated` where the provider cannot, on a cluster that this project did not make, and below the
+        ceiling *disrupt*: a restore takes away what was written since the snapshot."""
+        find = getattr(self.provider, "storage", None)  # a provider of a plugin may be older than this
+        found: Storage | None = find(self.state) if find else None
+        if found is None:
+            raise NotEvaluated(f"the provider {self.state.provider} of cluster {self.name} replaces no data of etcd")
+        if not self.state.made or self.ceiling < Impact.DISRUPT:
+            made = "was made by this project" if self.state.made else "was not made by this project"
+            raise NotEvaluated(
+                f"cluster {self.name} {made} and may be used up to {self.ceiling}; a restore needs a cluster of ours, "
+                "up to disrupt"
+            )
+        return JournalledStorage(self.name, found, self.guard.journal) if self.guard.journal else found
 
     def user(self, name: str, groups: tuple[str, ...] = ()) -> Client:
         """A client with a real client certificate for the user: by the provider's CA where it has one, else by a

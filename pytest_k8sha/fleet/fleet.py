@@ -77,6 +77,7 @@ class FleetEntry:
         reused: bool = False,  # noqa: FBT001, FBT002 - a record, built by name only
         apply: list[str] | None = None,
         tenants: list[TenantOrder | dict[str, object]] | None = None,
+        restore: str = "",
     ) -> None:
         from pytest_k8sha.fleet.spec import TenantOrder
 
@@ -85,6 +86,7 @@ class FleetEntry:
         self.ceiling = ceiling
         self.reused = reused
         self.apply = list(apply or [])
+        self.restore = restore
         self.tenants = [t if isinstance(t, TenantOrder) else TenantOrder.model_validate(t) for t in tenants or []]
 
     def as_dict(self) -> dict[str, object]:

@@ -77,7 +77,12 @@ class Keeper:
         failures: list[K8shaError] = []
 
         def one(name: str, order: ClusterOrder) -> FleetEntry:
-            entry = FleetEntry(ceiling=order.ceiling, apply=[str(p) for p in order.apply], tenants=list(order.tenants))
+            entry = FleetEntry(
+                ceiling=order.ceiling,
+                apply=[str(p) for p in order.apply],
+                tenants=list(order.tenants),
+                restore=str(order.restore or ""),
+            )
             kept = self._kept_like(name, order, options[name]) if reuse else None
             if kept:
                 self.progress(f"{name}: the kept cluster is used")
@@ -130,6 +135,11 @@ class Keeper:
         state.save()
         journal.made(number, made=state.made)
         return state
+
+    def further(self, folder: RunFolder, name: str, order: ClusterOrder) -> ClusterState:
+        """A further cluster of a run, beside its fleet; it ends with the run, or when its provider deletes it."""
+        options = order.provider_options(self.registry)
+        return self._make(name, order, options, folder.place(name), folder.journal, folder.owner)
 
     def dismiss(self, folder: RunFolder) -> list[Leftover]:
         """Deletes every cluster that the run made; returns what could not be removed. Never raises a `K8shaError`."""

@@ -189,6 +189,7 @@ class ClusterOrder(BaseModel):
     ceiling: str | None = Field(None, description="observe, rehearse, exercise or disrupt")
     apply: list[Path] = Field(default_factory=list, description="manifests (files or folders) applied at the start")
     tenants: list[TenantOrder] = Field(default_factory=list, description="the tenants that the tenancy suite judges")
+    restore: Path | None = Field(None, description="the restore plan that the restore suite goes by")
 
     @field_validator("ceiling")
     @classmethod
@@ -358,6 +359,8 @@ def _missing_paths(
 
     for name, order in spec.clusters.items():
         order.apply = [absolute(p, "clusters", name, "apply", i) for i, p in enumerate(order.apply)]
+        if order.restore:
+            order.restore = absolute(order.restore, "clusters", name, "restore")
         for i, tenant in enumerate(order.tenants):
             place = ("clusters", name, "tenants", i)
             if tenant.template:

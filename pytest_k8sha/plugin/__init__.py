@@ -23,7 +23,10 @@ from pytest_k8sha.plugin.fixtures import (
     k8sha_options,
     namespace,
     neighbour,
+    private_folder,
+    restore_plan,
     run,
+    scratch,
     tenant,
     tenants,
 )
@@ -45,7 +48,10 @@ __all__ = [
     "k8sha_options",
     "namespace",
     "neighbour",
+    "private_folder",
+    "restore_plan",
     "run",
+    "scratch",
     "tenant",
     "tenants",
 ]

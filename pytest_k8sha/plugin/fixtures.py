@@ -8,6 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from pytest_k8sha.checks.judge import Judge
     from pytest_k8sha.fleet.cluster import Cluster
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_k8sha.plugin.session import Session
     from pytest_k8sha.plugin.tools import Applier, Diagnostics
     from pytest_k8sha.probes.availability import Probe
+    from pytest_k8sha.recovery.plan import Plan
     from pytest_k8sha.tenancy.tenant import Tenant
 
 
@@ -96,6 +98,30 @@ def neighbour(tenants: list[Tenant]) -> Tenant:
 
         raise NotEvaluated("needs two tenants, and this cluster has one", remedy="declare a second in the fleet file")
     return tenants[1]
+
+
+@pytest.fixture(scope="session")
+def restore_plan(_k8sha: Session, cluster: Cluster) -> Plan:
+    """The restore plan of this cluster (see `k8sha schema restore`); without one, a plan of defaults."""
+    return _k8sha.restore_plan(cluster)
+
+
+@pytest.fixture(scope="session")
+def private_folder(_k8sha: Session, cluster: Cluster) -> Path:
+    """A folder (0700) for what must be a file, such as a snapshot with all secrets. It goes with the run."""
+    from pytest_k8sha.model import nonce
+
+    place = _k8sha.folder.private / nonce(cluster.name)
+    place.mkdir(mode=0o700)
+    return place
+
+
+@pytest.fixture(scope="session")
+def scratch(_k8sha: Session, cluster: Cluster) -> Iterator[Cluster]:
+    """An empty local cluster of this run, to restore into what is in `cluster`; it ends with the tests."""
+    from pytest_k8sha.plugin.tools import further_cluster
+
+    yield from further_cluster(_k8sha, cluster.name)
 
 
 @pytest.fixture

@@ -93,6 +93,11 @@ def add_options(parser: pytest.Parser) -> None:
         "(docs/control-plane.md lists names, defaults and their sources)",
     )
     group.addoption(
+        "--k8sha-restore",
+        metavar="FILE",
+        help="the restore plan (YAML) of clusters whose fleet file names none; see `k8sha schema restore`",
+    )
+    group.addoption(
         "--k8sha-out", metavar="DIR", help="write the record (record.jsonl) and the report (index.html) into DIR"
     )
     group.addoption(
@@ -129,6 +134,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("k8sha_quota", "as --k8sha-quota", type="string", default="")
     parser.addini("k8sha_prices", "a price file, counted from the folder of the ini file", type="string", default="")
     parser.addini("k8sha_goals", "goals, one a line, as --k8sha-goal", type="linelist")
+    parser.addini("k8sha_restore", "a restore plan, counted from the folder of the ini file", type="string", default="")
     parser.addini("k8sha_impact", "as --k8sha-impact", type="string", default="")
     parser.addini("k8sha_reuse", "as --k8sha-reuse", type="string", default="auto")
     parser.addini("k8sha_keep", "as --k8sha-keep", type="string", default="never")
@@ -162,6 +168,7 @@ class Options:
     traceback: bool
     slo: float = SLO
     flood: int = FLOOD
+    restore: Path | None = None
     quota: tuple[float, float] = QUOTA
     price_file: Path | None = None
 
@@ -218,6 +225,7 @@ class Options:
             quota=_two("k8sha_quota", given.k8sha_quota or config.getini("k8sha_quota")),
             price_file=_file(config, given.k8sha_prices, config.getini("k8sha_prices")),
             flood=int(_number("k8sha_flood", given.k8sha_flood or config.getini("k8sha_flood") or FLOOD, 1, 2000)),
+            restore=_file(config, given.k8sha_restore, config.getini("k8sha_restore")),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,6 @@ from pytest_k8sha.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from pytest_k8sha.fleet.cluster import Cluster
     from pytest_k8sha.fleet.fleet import Fleet
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_k8sha.plugin.terminal import Progress
     from pytest_k8sha.providers.registry import Registry
     from pytest_k8sha.record.redact import Redactor
+    from pytest_k8sha.recovery.plan import Plan
     from pytest_k8sha.tenancy.models.registry import Models
     from pytest_k8sha.tenancy.tenant import Tenant
 
@@ -116,6 +117,7 @@ class Session:
         """Reads everything that the user gave. Raises `UsageError`, with all mistakes of all files at once."""
         from pytest_k8sha.kube import kubeconfig, manifests
         from pytest_k8sha.record import chain
+        from pytest_k8sha.recovery import bia, plan
 
         mistakes: list[FileProblem] = []
         for name, order in self.spec.clusters.items():
@@ -129,6 +131,14 @@ class Session:
                 mistakes += error.problems
             except UsageError as error:
                 raise UsageError(f"cluster {name}: {error}") from error
+            named = order.restore or self.options.restore
+            if named:
+                try:
+                    impact = plan.load(named).bia
+                    if impact:
+                        bia.load(impact)
+                except FileProblems as error:
+                    mistakes += error.problems
             if order.provider == "context":
                 # The provider finds it out as well, but by then other clusters would be on their way.
                 options: Any = order.provider_options(self.registry)
@@ -217,6 +227,13 @@ class Session:
         if problem:
             raise Inconclusive(problem)
         return cluster
+
+    def restore_plan(self, cluster: Cluster) -> Plan:
+        """The restore plan of a cluster: the fleet file's, else that of the option, else one that says nothing."""
+        from pytest_k8sha.recovery.plan import Plan, load
+
+        path = self.fleet.orders[cluster.name].restore or self.options.restore
+        return load(Path(path)) if path else Plan()
 
     def tenants(self, cluster: Cluster) -> list[Tenant]:
         from pytest_k8sha.plugin import provision

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_k8sha.errors import ApiError, ImpactRefused, K8shaError, NotEvaluated
+from pytest_k8sha.fleet.cluster import Cluster
+from pytest_k8sha.fleet.keeper import Keeper
+from pytest_k8sha.fleet.spec import ClusterOrder
 from pytest_k8sha.kube import manifests
 from pytest_k8sha.model import LABEL_RUN, Impact, ObjectRef, Verdict, nonce
 from pytest_k8sha.plugin.cases import case_of
@@ -15,7 +18,6 @@ from pytest_k8sha.tenancy import diagnostics
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_k8sha.fleet.cluster import Cluster
     from pytest_k8sha.kube.resources import Object
     from pytest_k8sha.plugin.cases import Case
     from pytest_k8sha.plugin.session import Session
@@ -39,6 +41,21 @@ def fresh_namespace(session: Session, cluster: Cluster, item: Any) -> Iterator[s
         cluster.delete_namespace(name, wait=False)
     except K8shaError as error:
         session.leave(f"namespace {name}", cluster.name, error)
+
+
+def further_cluster(session: Session, beside: str) -> Iterator[Cluster]:
+    """A local cluster beside one of the fleet, for the time of the tests."""
+    name = nonce(f"{beside[:14]}-new")
+    keeper = Keeper(session.settings, session.registry, session.progress)
+    state = keeper.further(session.folder, name, ClusterOrder.model_validate({"provider": "local", "nodes": 1}))
+    provider = session.registry.get(state.provider)
+    try:
+        yield Cluster(state, provider, run=session.folder.run, private=session.folder.private)
+    finally:
+        try:
+            provider.delete(state)
+        except (K8shaError, OSError) as error:
+            session.leave("cluster", name, error)
 
 
 class Applier:

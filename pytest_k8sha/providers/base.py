@@ -12,6 +12,8 @@ from pytest_k8sha.errors import EnvironmentFailure
 from pytest_k8sha.model import Impact
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from pydantic import BaseModel
 
     from pytest_k8sha._process import ProcessId
@@ -168,6 +170,41 @@ class Faults(Protocol):
         """Takes back every fault of this cluster, and returns when all of its control plane serves again."""
 
 
+class Tools(Protocol):
+    """The programs ``etcd``, ``etcdctl`` and ``etcdutl`` that fit one etcd."""
+
+    def program(self, name: str) -> Path:
+        """Raises `ProgramUnavailable`."""
+
+    def version(self, name: str) -> tuple[int, ...]:
+        """The version of such a program, such as (3, 6, 16)."""
+
+
+class Storage(Protocol):
+    """The etcd of a control plane whose data this machine can replace. Members count from 0."""
+
+    access: EtcdAccess
+    """How its members are asked."""
+
+    @property
+    def tools(self) -> Tools: ...
+
+    @property
+    def scratch(self) -> Path:
+        """A private folder (0700) on the same file system as the data; the caller makes folders of its own in it."""
+
+    def membership(self, member: int) -> list[str]:
+        """The flags of ``etcdutl snapshot restore`` that make a data folder this member's, in a new cluster of all."""
+
+    def alone(self, member: int) -> list[str]:
+        """The same for a new cluster of this member alone."""
+
+    def replace(self, data: Mapping[int, Path]) -> AbstractContextManager[None]:
+        """Stops the control plane, puts these folders in the place of the members' data and starts etcd alone for the
+        time of the block; then the API servers and the controllers. Leaving it by an error puts the old data back and
+        starts everything. What a SIGKILL interrupts is taken back by `Faults.heal`."""
+
+
 class Issuer(Protocol):
     """Makes client certificates that a cluster trusts, without asking the cluster."""
 
@@ -210,6 +247,9 @@ class Provider(Protocol):
     def listeners(self, state: ClusterState) -> tuple[Listener, ...]:
         """What of the control plane serves TLS, as far as the provider knows without asking; empty where it does not
         know."""
+
+    def storage(self, state: ClusterState) -> Storage | None:
+        """The cluster's etcd, where its data can be replaced."""
 
     def dial(self, state: ClusterState, address: str, port: int) -> tuple[str, int]:
         """Where to connect, from this machine, to reach an endpoint that the cluster's API servers advertise."""

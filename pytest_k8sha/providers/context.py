@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_k8sha.kube.etcd import EtcdAccess
-    from pytest_k8sha.providers.base import Faults, Issuer, Listener, Request
+    from pytest_k8sha.providers.base import Faults, Issuer, Listener, Request, Storage
 
 
 class ContextOptions(BaseModel):
@@ -66,6 +66,9 @@ class ContextProvider:
         return {}
 
     def faults(self, state: ClusterState) -> Faults | None:  # noqa: ARG002
+        return None
+
+    def storage(self, state: ClusterState) -> Storage | None:  # noqa: ARG002 - part of the Protocol
         return None
 
     def dial(self, state: ClusterState, address: str, port: int) -> tuple[str, int]:  # noqa: ARG002

@@ -29,6 +29,7 @@ from pytest_k8sha.model import nonce
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from pytest_k8sha.probes.interval import Interval
     from pytest_k8sha.recovery.loss import Loss, Reading
     from pytest_k8sha.recovery.writer import Record
 
@@ -121,14 +122,16 @@ class Ledger:
             with self._lock:
                 self._append({"op": str(attempt.outcome), "seq": attempt.seq, "at": attempt.settled}, durable=False)
 
-    def compare(self, read: Iterable[Record], earlier: Sequence[Reading] = ()) -> Loss:
+    def compare(
+        self, read: Iterable[Record], earlier: Sequence[Reading] = (), *, inject: Interval | None = None
+    ) -> Loss:
         """What became of the writes, given what is there after the recovery (see `pytest_k8sha.recovery.loss`).
 
         Raises `Inconclusive` when nothing was ever acknowledged: then there was nothing to lose.
         """
         from pytest_k8sha.recovery.loss import compare
 
-        return compare(self, read, earlier)
+        return compare(self, read, earlier, inject)
 
     def close(self) -> None:
         with self._lock:

@@ -9,7 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from pytest_k8sha.errors import Inconclusive
-from pytest_k8sha.interval import Interval
+from pytest_k8sha.probes.interval import Interval
 from pytest_k8sha.recovery.ledger import Attempt, Outcome
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class Loss:
     ``lost``: acknowledged and not there. ``recovered``: unknown to the writer, and there. ``unexpected``: there and
     never attempted. ``contradicted``: there although the store said that it had not taken it. ``duplicate``: there more
     than once. ``corrupt``: there with another content; ``strangers`` counts records that carry no number at all.
-    ``stale``: acknowledged before an earlier look began, missing in it, and there now. ``holes``: lost although a later
-    write survived, which no rollback to a point in time explains.
+    ``stale``: acknowledged before an earlier look began, missing in it, and there now. ``holes``: lost although a write
+    that was begun later, and before the fault, survived; no rollback to a point in time explains that.
     """
 
     acknowledged: int
@@ -111,11 +111,15 @@ class Loss:
         return f"of {self.acknowledged} acknowledged: " + ", ".join(parts)
 
 
-def compare(ledger: Ledger, read: Iterable[Record], earlier: Sequence[Reading] = ()) -> Loss:
+def compare(
+    ledger: Ledger, read: Iterable[Record], earlier: Sequence[Reading] = (), inject: Interval | None = None
+) -> Loss:
     """Sorts every attempt of the ledger and every record that is there now; see `Loss` for the words.
 
-    ``earlier`` are looks that were taken before, for what a store showed late. Raises `Inconclusive` when nothing was
-    acknowledged: no data is never a pass.
+    ``earlier`` are looks that were taken before, for what a store showed late. ``inject`` is when the fault began: what
+    was written after it says nothing of holes; without it all writes count as made before.
+
+    Raises `Inconclusive` when nothing was acknowledged: no data is never a pass.
     """
     attempts = dict(ledger.attempts)
     acknowledged = {seq for seq, attempt in attempts.items() if attempt.outcome is Outcome.OK}
@@ -138,7 +142,8 @@ def compare(ledger: Ledger, read: Iterable[Record], earlier: Sequence[Reading] =
     survivors = acknowledged - lost - wrong
     # A hole lies before a write that was begun after the lost one had been acknowledged, and that survived: with
     # several writers at once the numbers alone do not tell which of two came first.
-    latest = max((attempts[seq].invoked for seq in survivors), default=-inf)
+    end = inf if inject is None else inject.lo
+    latest = max((attempts[seq].invoked for seq in survivors if attempts[seq].invoked <= end), default=-inf)
     return Loss(
         acknowledged=len(acknowledged),
         ok=sorted(survivors),

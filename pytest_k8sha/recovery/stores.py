@@ -23,7 +23,6 @@ from pytest_k8sha.recovery.writer import Record
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pytest_k8sha.fleet.cluster import Cluster
     from pytest_k8sha.kube.client import Client
 
 TIMEOUT = 5.0
@@ -41,9 +40,9 @@ _ABSENT = 44
 class ConfigMapStore:
     """One ConfigMap a write, in a namespace of the run's own: what the API server acknowledges, etcd has."""
 
-    def __init__(self, cluster: Cluster, namespace: str, *, name: str = "", timeout: float = TIMEOUT) -> None:
+    def __init__(self, client: Client, namespace: str, *, name: str = "", timeout: float = TIMEOUT) -> None:
         self.name = name or nonce("ledger")
-        self._maps = cluster.resource("v1", "ConfigMap")
+        self._maps = client.resource("v1", "ConfigMap")
         self._namespace, self._timeout = namespace, timeout
 
     def write(self, seq: int, payload: bytes) -> Outcome:

@@ -10,6 +10,7 @@ import shutil
 import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +21,7 @@ import pytest
 import yaml
 
 from pytest_k8sha import _clock, _process
+from pytest_k8sha._wait import eventually
 from pytest_k8sha.checks.mutants import Mutant, union
 from pytest_k8sha.fleet.cluster import Cluster
 from pytest_k8sha.fleet.keeper import Keeper
@@ -30,8 +32,11 @@ from pytest_k8sha.kube.manifests import Manifest
 from pytest_k8sha.providers.base import ClusterState
 from pytest_k8sha.providers.registry import Registry
 from pytest_k8sha.record import chain
+from pytest_k8sha.recovery.etcd import snapshot
+from pytest_k8sha.recovery.manifests import backup
 from pytest_k8sha.safety.journal import Journal
 from pytest_k8sha.settings import Settings
+from tests.integration import s3
 from tests.matrix import Matrix
 from tests.mutants.webhook_server import WebhookServer
 
@@ -53,6 +58,27 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "encryption": "secretbox",
     },
 }
+OPTIONS["restore"] = OPTIONS["availability"]
+GOOD_PLAN: dict[str, Any] = {
+    "bia": "${folder}/bia.yaml",
+    "records": ["${folder}/record.jsonl"],
+    "objectStores": [
+        {"name": "folder", "folder": "${folder}/store", "min_size": 1000, "encrypted": False, "versioned": False},
+        {
+            "name": "bucket",
+            "bucket": "good",
+            "endpoint": "${s3}",
+            "region": s3.REGION,
+            "min_size": 1000,
+            "retention": 0,
+            "locked": True,
+        },
+    ],
+}
+HOMES = {"restore": "availability"}
+"""Suites that are judged on the cluster of another one, by turns with it."""
+OLD = 15.0
+"""Seconds after which a snapshot is older than the Leases in it could hide."""
 SHOP = "shop"
 """The namespace of the example workloads."""
 TIMEOUT = 600.0
@@ -128,6 +154,8 @@ class Rig:
         self._own = ThreadPoolExecutor(1)
         self._run = RunFolder.create(self.settings)
         self._servers: list[ThreadingHTTPServer] = []
+        self._lock = threading.Lock()
+        self._stack = ExitStack()
         self.matrix = Matrix()
 
     def apart(self, work: Any, *args: Any) -> Future[Any]:
@@ -135,10 +163,19 @@ class Rig:
         return self._own.submit(work, *args)
 
     def submit(self, suite: str, work: Any, *args: Any) -> Future[Outcome]:
-        if suite not in self._pools:
-            self._pools[suite] = ThreadPoolExecutor(WORKERS[suite])
-            self._clusters[suite] = self._makers.submit(self._make, suite)
-        return self._pools[suite].submit(work, *args)
+        home = HOMES.get(suite, suite)
+        if home not in self._pools:
+            self._pools[home] = ThreadPoolExecutor(WORKERS[home])
+        self._made(suite)
+        return self._pools[home].submit(work, *args)
+
+    def _made(self, suite: str) -> Future[str]:
+        """The name of the kept cluster that a suite is judged on."""
+        home = HOMES.get(suite, suite)
+        with self._lock:
+            if home not in self._clusters:
+                self._clusters[home] = self._makers.submit(self._make, home)
+        return self._clusters[home]
 
     def _make(self, suite: str) -> str:
         """A cluster as `k8sha up` keeps it, but owned by this process; returns its name."""
@@ -175,6 +212,8 @@ class Rig:
 
     def good(self, suite: str) -> Outcome:
         """Every check of the suite on the good set-up."""
+        if suite == "restore":
+            _ = self.backups  # the mutants want old ones
         overlay = WEBHOOK if suite == "tenancy" else []
         good = Mutant(title="the good set-up", checks=["TEN-FLW-000"], name="good", overlay=overlay)
         return self.run(suite, good, [])
@@ -205,25 +244,28 @@ class Rig:
         return WebhookServer(self.folder)
 
     def aliases(self, mutants: list[Mutant]) -> dict[str, Outcome]:
-        """Tenancy mutants, each on a kept cluster of its own name with tenants of its own, judged by one run.
+        """Mutants that live beside each other, each on a kept cluster of its own name, judged by one run: of tenancy
+        with tenants of its own, of restore with a plan and backups of its own.
 
         The names all lead to the one rig, which is told of under each of them. What the run made stays until the rig
         goes: to sweep thirty namespaces costs more than to judge them.
         """
-        kept = ClusterState.load(self.settings.fleets / self._clusters["tenancy"].result())
         clock = _clock.Deadline(TIMEOUT + 20 * len(mutants))
         folder = self.folder / f"batch-{secrets.token_hex(3)}"
         clusters, nodes, names = {}, [], {}
         for number, mutant in enumerate(mutants):
             name = f"m{number}-{folder.name[-6:]}"
             names[name] = mutant.name
+            home = "tenancy" if mutant.base == "elsewhere" else mutant.suite
+            kept = ClusterState.load(self.settings.fleets / self._made(home).result())
             place = self.settings.fleets / name
             place.mkdir(mode=0o700)
             (place / "pki").symlink_to(Path(kept.place) / "pki")
             replace(kept, name=name, place=str(place)).save()
             own = folder / name
             own.mkdir(parents=True)
-            clusters[name] = {"provider": "local", **OPTIONS["tenancy"], **self._tenancy(mutant, name, own)}
+            made = self._restore(mutant, own) if mutant.suite == "restore" else self._tenancy(mutant, name, own)
+            clusters[name] = {"provider": "local", **OPTIONS[home], **made}
             nodes += [f"{self.nodes[check]}[{name}]" for check in mutant.checks]
         try:
             results, output, code = self._pytest(
@@ -253,13 +295,19 @@ class Rig:
         folder.mkdir()
         # An own cluster is of another name, so that it is not taken for the kept one.
         own = bool(mutant.cluster or mutant.faults)
-        name = f"own-{secrets.token_hex(3)}" if own else self._clusters[suite].result()
+        name = f"own-{secrets.token_hex(3)}" if own else self._made(suite).result()
         for file, text in mutant.files.items():
             filled = manifests.fill(text, {"folder": str(folder), "refuser": self.refuser})
             (folder / file).write_text(filled)
         options = {**OPTIONS[suite], **manifests.fill(mutant.cluster, {"folder": str(folder)})}
         order: dict[str, Any] = {"provider": "local", **options}
-        order |= self._tenancy(mutant, unique, folder) if suite == "tenancy" else self._workloads(mutant, folder)
+        match suite:
+            case "tenancy":
+                order |= self._tenancy(mutant, unique, folder)
+            case "restore":
+                order |= self._restore(mutant, folder)
+            case _:
+                order |= self._workloads(mutant, folder)
         if suite == "tenancy" and mutant.cluster:
             order["apply"] = [str(FIXTURES / "policies")]
         nodes = [self.nodes[check] for check in checks or self.of_suite(suite)]
@@ -283,6 +331,7 @@ class Rig:
         argv += ["--assert=plain", "-p", "no:hypothesispytest"]
         argv += ["--k8sha-fleet", str(folder / "fleet.yaml"), "--k8sha-record", str(record), *more, *nodes]
         env = {**os.environ, "K8SHA_STATE": str(self.settings.state)}
+        env |= {name.upper(): value for name, value in s3.KEYS.items()}
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
         done = _process.run(argv, env=env, cwd=ROOT, timeout=clock.left, check=False)
         lines = chain.read(record).lines if record.exists() else []
@@ -326,6 +375,48 @@ class Rig:
             ]
         }
 
+    def _restore(self, mutant: Mutant, folder: Path) -> dict[str, Any]:
+        """The restore plan of the good set-up with the mutant's parts, and its backups, damaged."""
+        backups = folder / "backups"
+        backups.mkdir()
+        text = json.dumps(mutant.plan)
+        if "snapshot.db" in text:
+            old = self.backups / "snapshot.db"
+            shutil.copy(old, backups)
+            eventually(lambda: _clock.epoch() - old.stat().st_mtime > OLD, what="the snapshot is old", timeout=3 * OLD)
+        if "/manifests" in text:
+            shutil.copytree(self.backups / "manifests", backups / "manifests")
+        if "/store" in text or mutant.name == "good":
+            _store(backups / "store")
+        shutil.copy(FIXTURES / "restore" / "bia.yaml", backups)
+        with chain.Record(backups / "record.jsonl", "an-earlier-run") as record:
+            measures = {"RTO": {"value": 42.0, "unit": "s", "lo": 41.5, "hi": 42.0}}
+            record.append("result", {"check": "RST-ETC-008", "cluster": "east", "measures": measures})
+        for damage in mutant.spoil:
+            damage.apply(backups)
+        given = GOOD_PLAN if mutant.name == "good" else mutant.plan
+        s3 = self.s3 if "${s3}" in json.dumps(given) else ""
+        plan = manifests.fill(given, {"folder": str(backups), "s3": s3})
+        (folder / "restore.yaml").write_text(yaml.safe_dump(plan))
+        return {"restore": str(folder / "restore.yaml")}
+
+    @cached_property
+    def s3(self) -> str:
+        """The URL of an S3 service with the buckets ``good`` and ``bare``."""
+        return self._stack.enter_context(s3.service())
+
+    @cached_property
+    def backups(self) -> Path:
+        """A folder with a snapshot and a manifest backup of the cluster that the restore suite is judged on, which
+        holds an example since then."""
+        target = self.folder / "backups"
+        target.mkdir(mode=0o700)
+        cluster = self._cluster(ClusterState.load(self.settings.fleets / self._made("restore").result()))
+        cluster.apply(manifests.load([FIXTURES / "restore" / "vault.yaml"]))
+        snapshot.take(cluster.storage, target / "snapshot.db")
+        backup.make(cluster, target / "manifests")
+        return target
+
     def _workloads(self, mutant: Mutant, folder: Path) -> dict[str, Any]:
         """The workloads of the base, mutated; none for a mutant that is a cluster's own option."""
         base = FIXTURES / "workloads" / f"{mutant.base}.yaml"
@@ -338,12 +429,23 @@ class Rig:
             pool.shutdown(wait=True, cancel_futures=True)
         if "webhook" in vars(self):
             self.webhook.close()
+        self._stack.close()
         for server in self._servers:
             server.shutdown()
             server.server_close()
         for name in self.keeper.kept():
             self.keeper.drop(name)
         self._run.close(clean=True)
+
+
+def _store(folder: Path) -> None:
+    """A backup a day for a month."""
+    folder.mkdir()
+    for day in range(32):
+        file = folder / f"day-{day:02}.tar"
+        file.write_bytes(b"x" * (2000 - day))
+        moment = _clock.epoch() - 60 - day * 86400
+        os.utime(file, (moment, moment))
 
 
 def moved(manifest: Manifest, space: str) -> Manifest:

@@ -42,12 +42,17 @@ def _shares(mutant: mutants.Mutant) -> bool:
 
 
 BATCH = 14
-"""Tenancy mutants that one run judges."""
+"""Mutants that one run judges."""
 
 
 def _lives_beside(mutant: mutants.Mutant) -> bool:
-    """Whether a tenancy mutant can share the rig: tenants do not see each other."""
-    return mutant.suite == "tenancy" and not (mutant.cluster or mutant.faults)
+    """Whether a mutant can share the rig: tenants do not see each other, and backups are looked at."""
+    if mutant.cluster or mutant.faults:
+        return False
+    checks = [CATALOGUE.checks[check] for check in mutant.checks if check in CATALOGUE.checks]
+    return mutant.suite == "tenancy" or (
+        mutant.suite == "restore" and all(check.impact < Impact.DISRUPT for check in checks)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -62,11 +67,12 @@ def outcomes(rig: Any, request: pytest.FixtureRequest) -> dict[str, Any]:
     if together:
         batch = rig.submit("availability", rig.batch, [MUTANTS[name] for name in together])
         found |= {name: Share(batch, MUTANTS[name].name) for name in together}
-    beside = [name for name in names if _lives_beside(MUTANTS[name])]
-    for start in range(0, len(beside), BATCH):
-        batch = rig.submit("tenancy", rig.aliases, [MUTANTS[name] for name in beside[start : start + BATCH]])
-        found |= {name: Share(batch, MUTANTS[name].name) for name in beside[start : start + BATCH]}
-    together += beside
+    for suite in ("tenancy", "restore"):
+        beside = [name for name in names if MUTANTS[name].suite == suite and _lives_beside(MUTANTS[name])]
+        for start in range(0, len(beside), BATCH):
+            batch = rig.submit(suite, rig.aliases, [MUTANTS[name] for name in beside[start : start + BATCH]])
+            found |= {name: Share(batch, MUTANTS[name].name) for name in beside[start : start + BATCH]}
+        together += beside
     groups: dict[str, list[str]] = {}
     for name in set(names) - set(together):
         if MUTANTS[name].together:

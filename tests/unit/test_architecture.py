@@ -14,7 +14,7 @@ LAYERS = [
     ["failover", "chaos", "recovery", "probes", "workloads", "tenancy"],
     ["checks", "recover", "fleet", "providers", "capabilities"],
     ["kube", "safety", "record"],
-    ["settings", "_wait", "_process", "_clock", "interval", "model", "errors"],
+    ["settings", "_wait", "_process", "_clock", "model", "errors"],
 ]
 """The highest layer first; within a layer an import goes from left to right only (docs/adr/0001)."""
 

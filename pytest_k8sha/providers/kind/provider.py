@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from pytest_k8sha.kube.client import Client
     from pytest_k8sha.kube.etcd import EtcdAccess
-    from pytest_k8sha.providers.base import Faults, Issuer, Listener, Request
+    from pytest_k8sha.providers.base import Faults, Issuer, Listener, Request, Storage
 
 MARK_FILE = "kind.json"
 """Written, and synced to the disk, before a cluster is made: what `delete` may remove."""
@@ -138,6 +138,9 @@ class KindProvider:
 
     def listeners(self, state: ClusterState) -> tuple[Listener, ...]:  # noqa: ARG002
         return ()
+
+    def storage(self, state: ClusterState) -> Storage | None:  # noqa: ARG002 - part of the Protocol
+        return None
 
     def dial(self, state: ClusterState, address: str, port: int) -> tuple[str, int]:
         """The address of a control-plane node leads to its published port, since the engine's network need not be

@@ -52,6 +52,8 @@ class Builder:
                 self._kubernetes(name, version, part)
             elif name == "etcd":
                 self._plain(part, "go.etcd.io/etcd/server/v3", version, package="go.etcd.io/etcd/server/v3")
+            elif name in {"etcdctl", "etcdutl"}:
+                self._plain(part, f"go.etcd.io/etcd/{name}/v3", version, package=f"go.etcd.io/etcd/{name}/v3")
             elif name == "kwok":
                 self._plain(part, "sigs.k8s.io/kwok", version, package="sigs.k8s.io/kwok/cmd/kwok")
             else:

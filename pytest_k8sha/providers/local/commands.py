@@ -25,6 +25,8 @@ ETCD, APISERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK = (
     "kube-scheduler",
     "kwok",
 )
+ETCDCTL, ETCDUTL = "etcdctl", "etcdutl"
+"""Not started with a cluster; looked up when a snapshot is taken or restored."""
 PROGRAMS = (ETCD, APISERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK)
 SERVICE_RANGE = "10.96.0.0/16"
 HEARTBEAT_LABEL = "k8sha.dev/heartbeat"
@@ -93,7 +95,7 @@ class _Writer:
         return path
 
     def etcd(self, member: Member) -> Command:
-        peers = ",".join(f"member-{m.index}={self._peer_url(m)}" for m in self._layout.members)
+        peers = ",".join(f"member-{m.index}={m.peer_url}" for m in self._layout.members)
         client = f"https://127.0.0.1:{member.etcd_client}"
         tls = {
             f"{prefix}{key}": value
@@ -111,7 +113,7 @@ class _Writer:
             "listen-client-urls": client,
             "advertise-client-urls": client,
             "listen-peer-urls": f"https://127.0.0.1:{member.etcd_peer}",
-            "initial-advertise-peer-urls": self._peer_url(member),
+            "initial-advertise-peer-urls": member.peer_url,
             "initial-cluster": peers,
             "initial-cluster-state": "new",
             "initial-cluster-token": self._layout.name,
@@ -123,11 +125,6 @@ class _Writer:
             flags["unsafe-no-fsync"] = True
         env = {**_MEMORY, "HTTPS_PROXY": f"http://127.0.0.1:{member.peer_proxy}"} if member.peer_proxy else _MEMORY
         return self._command(ETCD, member.index, {**flags, **_further(self._options.etcd_args)}, env=env)
-
-    @staticmethod
-    def _peer_url(member: Member) -> str:
-        """Go asks no proxy for a loopback address, so with proxies it is the one that nobody routes."""
-        return f"https://{member.advertised if member.peer_proxy else '127.0.0.1'}:{member.etcd_peer}"
 
     def apiserver(self, member: Member) -> Command:
         options, pki = self._options, self._pki

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_k8sha import _wait
 from pytest_k8sha.errors import EnvironmentFailure, NotEvaluated, UsageError
 from pytest_k8sha.model import Impact
-from pytest_k8sha.providers.local import commands, layout
+from pytest_k8sha.providers.local import commands, layout, storage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ class Control:
     """Speaks to the supervisor of the cluster in ``place``."""
 
     def __init__(self, place: Path) -> None:
-        self._place = place
+        self.place = place
 
     def order(self, op: str, *, timeout: float = _ORDER_TIMEOUT, **more: Any) -> dict[str, Any]:
         """Gives one order and returns the cluster's status afterwards (see `supervisor`).
@@ -42,7 +42,7 @@ class Control:
         text = json.dumps({"op": op, **more}).encode() + b"\n"
         try:
             with (
-                layout.socket_address(self._place) as address,
+                layout.socket_address(self.place) as address,
                 socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link,
             ):
                 link.settimeout(timeout)
@@ -51,9 +51,9 @@ class Control:
                 with link.makefile("rb") as answers:
                     line = answers.readline()
         except OSError as error:
-            raise SupervisorGone(f"the supervisor of {self._place.name} does not answer ({error})") from error
+            raise SupervisorGone(f"the supervisor of {self.place.name} does not answer ({error})") from error
         if not line:
-            raise SupervisorGone(f"the supervisor of {self._place.name} ended without an answer")
+            raise SupervisorGone(f"the supervisor of {self.place.name} ended without an answer")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise UsageError(answer["error"])
@@ -151,6 +151,7 @@ class LocalFaults:
         return ""
 
     def heal(self) -> None:
+        storage.undo(self._control.place / "data", self._control)
         from pytest_k8sha.providers.local import certs
 
         advertised = tuple(one.advertised for one in self._layout.members)

@@ -74,10 +74,10 @@ def release_of(name: str, version: str) -> Release | None:
         url = f"https://dl.k8s.io/release/v{version}/bin/{system}/{machine}/{name}"
         return Release(url, f"{url}.sha256")
     base = "https://github.com"
-    if name == "etcd" and system == "linux":
+    if name in {"etcd", "etcdctl", "etcdutl"} and system == "linux":
         folder = f"{base}/etcd-io/etcd/releases/download/v{version}"
         stem = f"etcd-v{version}-{system}-{machine}"
-        return Release(f"{folder}/{stem}.tar.gz", f"{folder}/SHA256SUMS", f"{stem}/etcd")
+        return Release(f"{folder}/{stem}.tar.gz", f"{folder}/SHA256SUMS", f"{stem}/{name}")
     if name == "kwok":
         url = f"{base}/kubernetes-sigs/kwok/releases/download/v{version}/kwok-{system}-{machine}"
         return Release(url, f"{_DESCRIPTIONS}/kubernetes-sigs/kwok/releases/tags/v{version}")

@@ -31,6 +31,12 @@ class Member:
     store_proxy: int = 0
 
     @property
+    def peer_url(self) -> str:
+        """Where the other members of etcd reach this one. Go asks no proxy for a loopback address, so with proxies it
+        is the address that nobody routes."""
+        return f"https://{self.advertised if self.peer_proxy else '127.0.0.1'}:{self.etcd_peer}"
+
+    @property
     def advertised(self) -> str:
         """Endpoints must not be loopback addresses, so each member shows one of TEST-NET-1 (RFC 5737), which no
         network routes; nothing connects there."""
@@ -140,12 +146,18 @@ _LONGEST_SOCKET_PATH = 100
 
 @contextlib.contextmanager
 def socket_address(place: Path) -> Iterator[str]:
-    """The control socket's path, or where it is too long for the kernel, a short one that means the same."""
-    path = socket_file(place)
+    """The address of the cluster's control socket."""
+    with short(socket_file(place)) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def short(path: Path) -> Iterator[str]:
+    """A socket's path, or where it is too long for the kernel, a short one that means the same."""
     if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH or not sys.platform.startswith("linux"):
         yield str(path)
         return
-    fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield f"/proc/self/fd/{fd}/{path.name}"
     finally:

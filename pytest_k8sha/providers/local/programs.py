@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING
 
 from pytest_k8sha import _process
 from pytest_k8sha.errors import ProgramFailed, ProgramUnavailable
-from pytest_k8sha.providers.local.commands import APISERVER, CONTROLLER_MANAGER, ETCD, KWOK, PROGRAMS, SCHEDULER
+from pytest_k8sha.providers.local.commands import (
+    APISERVER,
+    CONTROLLER_MANAGER,
+    ETCD,
+    ETCDCTL,
+    ETCDUTL,
+    KWOK,
+    PROGRAMS,
+    SCHEDULER,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +36,7 @@ if TYPE_CHECKING:
 
 ETCD_VERSION, KWOK_VERSION = "3.6.16", "0.7.0"
 _KUBERNETES = frozenset({APISERVER, CONTROLLER_MANAGER, SCHEDULER})
+_ETCD = frozenset({ETCD, ETCDCTL, ETCDUTL})
 _LONGEST_WAIT = 3600.0
 _NUMBER = re.compile(r"v?(\d+\.\d+\.\d+)")
 
@@ -74,11 +84,11 @@ class Finder:
         return None
 
     def wanted(self, name: str) -> str:
-        return {ETCD: ETCD_VERSION, KWOK: KWOK_VERSION}.get(name, self.kubernetes)
+        return {**dict.fromkeys(_ETCD, ETCD_VERSION), KWOK: KWOK_VERSION}.get(name, self.kubernetes)
 
     def cached(self, name: str) -> Path:
         """Where the cache keeps it."""
-        family = "kubernetes" if name in _KUBERNETES else name
+        family = "kubernetes" if name in _KUBERNETES else ETCD if name in _ETCD else name
         return self.settings.cache / "bin" / f"{family}-{self.wanted(name)}" / name
 
     def _places(self, name: str) -> Iterator[tuple[Path, str, bool]]:
@@ -122,7 +132,8 @@ class Finder:
             problem = "is not executable"
         else:
             try:
-                done = _process.run([path, "--version"], timeout=30)
+                word = "version" if name in {ETCDCTL, ETCDUTL} else "--version"
+                done = _process.run([path, word], timeout=30)
                 match = _NUMBER.search(done.stdout + done.stderr)
                 if match:
                     _remember(memory, stamp, match[1])
@@ -186,6 +197,24 @@ class Finder:
             return None
         build.Builder(tool, self.settings.cache / "src", self.progress).build(name, self.wanted(name), target)
         return "go build"
+
+
+@dataclass(frozen=True)
+class EtcdTools:
+    """``etcd``, ``etcdctl`` and ``etcdutl`` that fit one Kubernetes version; got when first asked for."""
+
+    settings: Settings
+    kubernetes: str
+
+    def program(self, name: str) -> Path:
+        """Raises `ProgramUnavailable`."""
+        return self._found(name).path
+
+    def version(self, name: str) -> tuple[int, ...]:
+        return tuple(int(part) for part in self._found(name).version.split("."))
+
+    def _found(self, name: str) -> Found:
+        return Finder(self.settings, self.kubernetes, progress=lambda _: None).get(name)
 
 
 def _read(memory: Path) -> dict[str, str]:

@@ -19,6 +19,7 @@ from pytest_k8sha.providers.local import commands, layout, ports
 from pytest_k8sha.providers.local.control import Control, LocalFaults, SupervisorGone
 from pytest_k8sha.providers.local.layout import Layout, Member
 from pytest_k8sha.providers.local.options import LocalOptions
+from pytest_k8sha.providers.local.storage import LocalStorage
 from pytest_k8sha.settings import Settings
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ class LocalProvider:
             f"members:{options.members}": how,
             "faults:members": "the supervisor stops, kills, freezes and starts programs",
             "issuer": "the cluster's CA key is at hand",
+            "storage:etcd": "the data of etcd are below the cluster's folder",
         }
         if options.members > 1:
             found["members:many"] = how
@@ -158,6 +160,12 @@ class LocalProvider:
 
     def faults(self, state: ClusterState) -> LocalFaults:
         return LocalFaults(Control(Path(state.place)), self._nodes(Path(state.place)), self._layout(state))
+
+    def storage(self, state: ClusterState) -> LocalStorage:
+        from pytest_k8sha.providers.local.programs import EtcdTools
+
+        tools = EtcdTools(self._settings, state.details["version"])
+        return LocalStorage(self._layout(state), Control(Path(state.place)), tools, self.etcd(state))
 
     def dial(self, state: ClusterState, address: str, port: int) -> tuple[str, int]:
         """The advertised address of a member leads to its port on 127.0.0.1. Any other is what it is.

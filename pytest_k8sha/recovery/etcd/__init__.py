@@ -1,0 +1,1 @@
+"""etcd: snapshots, what they hold, and their restore into new members."""

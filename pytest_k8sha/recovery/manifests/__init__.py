@@ -1,0 +1,1 @@
+"""Manifest backups: every object of a cluster in files, compared and restored object by object."""
