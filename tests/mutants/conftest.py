@@ -82,6 +82,8 @@ OLD = 15.0
 SHOP = "shop"
 """The namespace of the example workloads."""
 TIMEOUT = 600.0
+SLO = "2"
+"""Seconds: the default may be too little on a machine that runs many sets of tests."""
 WEBHOOK = yaml.safe_load((FIXTURES / "mutants" / "tenancy" / "webhook-ignore.yaml").read_text())["overlay"]
 """The webhook of that mutant as it should be: it fails closed."""
 WEBHOOK[0]["webhooks"][0]["failurePolicy"] = "Fail"
@@ -329,6 +331,7 @@ class Rig:
         argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--no-header", "--tb=short"]
         # Checks judge and do not assert; to rewrite and to load what is not used took most of the time.
         argv += ["--assert=plain", "-p", "no:hypothesispytest"]
+        argv += ["--k8sha-slo", SLO]
         argv += ["--k8sha-fleet", str(folder / "fleet.yaml"), "--k8sha-record", str(record), *more, *nodes]
         env = {**os.environ, "K8SHA_STATE": str(self.settings.state)}
         env |= {name.upper(): value for name, value in s3.KEYS.items()}
