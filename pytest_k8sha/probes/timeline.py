@@ -108,18 +108,19 @@ def summary(probe: Probe, outage: Outage, subject: str, judgements: Sequence[Jud
             }
             for j in judgements
         ],
-        "strip": _strip(outage.samples, began, reached),
+        "strip": _strip(outage.samples, began, reached, 1 / probe.rate),
         "file": str(probe.path) if probe.path else "",
         "digest": probe.digest,
     }
 
 
-def _strip(samples: Sequence[Sample], began: float, reached: float) -> dict[str, Any]:
-    """The samples in at most `STEPS` equal spans by the moment for which they were scheduled.
+def _strip(samples: Sequence[Sample], began: float, reached: float, period: float) -> dict[str, Any]:
+    """The samples in at most `STEPS` equal spans, none shorter than a period, by the moment for which they were
+    scheduled.
 
     ``half`` and ``most`` are the median and the longest latency of the successes in milliseconds, None without one.
     """
-    step = max((reached - began) / STEPS, 1e-3)
+    step = max((reached - began) / STEPS, period)
     count = math.ceil((reached - began) / step) or 1
     latencies: list[list[float]] = [[] for _ in range(count)]
     failed, missed = [0] * count, [0] * count
