@@ -26,6 +26,7 @@ DEADLINE = 20.0
 """Seconds for a status to follow what happened."""
 
 RBAC = "rbac.authorization.k8s.io/v1"
+SYSTEM = "kube-system"
 
 
 def _labels(cluster: Cluster) -> dict[str, dict[str, str]]:
@@ -112,10 +113,10 @@ def _sums(cluster: Cluster, namespaces: Sequence[str], *path: str) -> dict[str, 
 def _isolation(
     judge: Judge, cluster: Cluster, tenant: Tenant, spec: Object, labels: Mapping[str, dict[str, str]]
 ) -> None:
-    """What the policies of the namespaces mean, by the project's own evaluation of them: for a pod of somebody else,
-    for the tenant's own pods, and for those that are let in by name."""
+    """What the policies of the namespaces mean, by the project's own evaluation of them: for somebody else's pods and
+    an address outside, for the tenant's own pods, and for those that are let in by name."""
     networking = spec.get("networking") or {}
-    isolated = networking.get("isolation", True)
+    allowed = networking.get("allowedNamespaces") or []
     found = []
     for name in labels:
         for obj in cluster.resource("networking.k8s.io/v1", "NetworkPolicy").list(name):
@@ -124,33 +125,85 @@ def _isolation(
             except FileProblems as error:
                 judge.unsure(f"{tenant}: isolation of {name}", f"a policy cannot be read: {error}")
                 return
-    other = _labels(cluster)
-    strangers = [name for name in other if name not in labels and name not in networking.get("allowedNamespaces", [])]
-    ends = {name: _pod(name, other[name], n) for n, name in enumerate(other)}
+    every = _labels(cluster)
+    looks, ports = _looks(found), _ports(found)
     for name in labels:
-        for stranger in strangers:
-            for src, dst in ((ends[stranger], ends[name]), (ends[name], ends[stranger])):
-                way = evaluate.evaluate(found, src, dst, places.TCP, 8080)
-                said = f"{src.namespace.name} → {dst.namespace.name} port 8080"
-                if isolated and way.allowed:
-                    judge.bad(
-                        f"{tenant}: isolation of {name}",
-                        seen=f"{said} is allowed ({'; '.join(way.why)}), and the object says isolation: true",
-                    )
-                    break
-            else:
-                continue
-            break
-        else:
-            judge.ok(f"{tenant}: isolation of {name}", f"{len(strangers)} other namespaces, isolation: {isolated}")
-        for friend in [*labels, *(n for n in networking.get("allowedNamespaces", []) if n in ends)]:
-            way = evaluate.evaluate(found, _pod(friend, other[friend], 250), ends[name], places.TCP, 8080)
+        subject = f"{tenant}: isolation of {name}"
+        mine = [_pod(name, every[name], look) for look in looks]
+        for friend in [*labels, *(other for other in allowed if other in every)]:
+            way = evaluate.evaluate(found, _pod(friend, every[friend], {}, 2), mine[0], *USUAL)
             judge.that(way.allowed, f"{tenant}: {friend} reaches {name}", seen="; ".join(way.why))
+        if not networking.get("isolation", True):
+            judge.skip(subject, "the object asks for none")
+            continue
+        strangers: list[places.Place] = [places.Address(OUTSIDE)]
+        for other in every:
+            if other not in labels and other not in allowed:
+                strangers += [_pod(other, every[other], look, 2) for look in looks]
+        ways = _open(found, strangers, mine, ports)
+        judge.that(
+            not ways,
+            subject,
+            seen=f"{ways[0]} is allowed ({len(ways)} ways in all), and the object says isolation: true"
+            if ways
+            else f"{len(strangers)} strangers, {len(ports)} ports",
+        )
 
 
-def _pod(namespace: str, labels: dict[str, str], number: int) -> places.Pod:
-    """Any pod of a namespace, at an address of TEST-NET-2 (RFC 5737)."""
-    return places.Pod(f"pod-{number}", places.Namespace(namespace, labels), f"198.51.100.{number % 250 + 1}")
+USUAL = (places.TCP, 8080)
+DNS = 53
+OUTSIDE = "192.0.2.10"
+"""An address of TEST-NET-1 (RFC 5737): somebody who is no pod of this cluster."""
+
+
+def _open(
+    found: list[policy.Policy], strangers: list[places.Place], mine: list[places.Pod], ports: list[tuple[str, int]]
+) -> list[str]:
+    """The ways between strangers and the tenant's pods that the tenant's own policies leave open, but for the name
+    server."""
+    ways = []
+    for stranger in strangers:
+        system = isinstance(stranger, places.Pod) and stranger.namespace.name == SYSTEM
+        for own in mine:
+            for protocol, port in ports:
+                for src, dst in ((stranger, own), (own, stranger)):
+                    if system and dst is stranger and port == DNS:
+                        continue
+                    way = evaluate.evaluate(found, src, dst, protocol, port)
+                    if way.allowed:
+                        ways.append(f"{_said(src)} → {_said(dst)} {protocol} {port} ({'; '.join(way.why)})")
+    return ways
+
+
+def _said(place: places.Place) -> str:
+    if isinstance(place, places.Pod):
+        return place.namespace.name + (f" {dict(place.labels)}" if place.labels else "")
+    return f"{place.ip} outside"
+
+
+def _looks(found: list[policy.Policy]) -> list[dict[str, str]]:
+    """A pod without labels, and one for each set of labels that a policy selects by."""
+    looks: list[dict[str, str]] = [{}]
+    for one in found:
+        rules = [*one.rules("Ingress"), *one.rules("Egress")]
+        selectors = [one.spec.pod_selector, *(peer.pod_selector for rule in rules for peer in rule.peers)]
+        looks += [dict(s.match_labels) for s in selectors if s and s.match_labels and s.match_labels not in looks]
+    return looks
+
+
+def _ports(found: list[policy.Policy]) -> list[tuple[str, int]]:
+    """A usual port, and each that a policy names."""
+    ports: list[tuple[str, int]] = [USUAL]
+    for one in found:
+        for rule in (*one.rules("Ingress"), *one.rules("Egress")):
+            named = [(entry.protocol, entry.port) for entry in rule.ports if isinstance(entry.port, int)]
+            ports += [(protocol, int(port)) for protocol, port in named if (protocol, port) not in ports]
+    return ports
+
+
+def _pod(namespace: str, labels: dict[str, str], look: dict[str, str], number: int = 1) -> places.Pod:
+    """Any pod of a namespace that carries these labels, at an address of TEST-NET-2 (RFC 5737)."""
+    return places.Pod(f"pod-{number}", places.Namespace(namespace, labels), f"198.51.100.{number}", look)
 
 
 def _users(judge: Judge, cluster: Cluster, tenant: Tenant, spec: Object) -> None:
