@@ -295,10 +295,12 @@ def _common(findings: list[Finding], name: str, own: str) -> str:
 
 
 def _diagnostics(data: dict[str, Any]) -> list[tuple[str, str]]:
-    texts = [
-        (name, value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False))
-        for name, value in data.items()
-    ]
+    """A section a name: lines as lines, anything else as JSON."""
+    texts = []
+    for name, value in data.items():
+        if isinstance(value, list) and all(isinstance(line, str) for line in value):
+            value = "\n".join(value)
+        texts.append((name, value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)))
     return [(name, cut(text, DIAGNOSTICS_LIMIT)) for name, text in texts if text]
 
 
