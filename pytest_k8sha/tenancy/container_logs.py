@@ -66,7 +66,7 @@ def _simulated(reader: Reader) -> set[str]:
 
 def _containers(pods: list[Obj]) -> Iterator[tuple[Obj, str, bool]]:
     """Pod, container, and whether it is the log before the last restart that tells; the worst first."""
-    for pod in sorted(pods, key=lambda pod: not portraits.pod(pod)[1] and not _restarts(pod)):
+    for pod in sorted(pods, key=lambda pod: not portraits.pod(pod)[1]):
         for group in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
             for status in pod.get("status", {}).get(group) or []:
                 state = status.get("state") or {}
@@ -74,7 +74,3 @@ def _containers(pods: list[Obj]) -> Iterator[tuple[Obj, str, bool]]:
                     yield pod, status["name"], False
                 elif status.get("restartCount"):
                     yield pod, status["name"], True
-
-
-def _restarts(pod: Obj) -> int:
-    return sum(s.get("restartCount", 0) for s in pod.get("status", {}).get("containerStatuses") or [])

@@ -35,8 +35,15 @@ def pod(found: Obj) -> tuple[str, bool]:
     images = [c.get("image", "") for c in found.get("spec", {}).get("containers") or []]
     node = found.get("spec", {}).get("nodeName", "no node")
     line = f"{_name(found)} {status.get('phase', '?')} on {node}, image {', '.join(images)}"
-    more = "; ".join(filter(None, [*waiting, *refused, status.get("message", "")]))
-    return (f"{line}: {more}" if more else line), status.get("phase") not in {"Running", "Succeeded"}
+    again = f"restarted {restarts(found)} times" if restarts(found) else ""
+    more = "; ".join(filter(None, [again, *waiting, *refused, status.get("message", "")]))
+    calm = status.get("phase") in {"Running", "Succeeded"} and not again
+    return (f"{line}: {more}" if more else line), not calm
+
+
+def restarts(found: Obj) -> int:
+    """How often the containers of a pod were started again."""
+    return sum(c.get("restartCount", 0) for c in (found.get("status") or {}).get("containerStatuses") or [])
 
 
 def event(found: Obj) -> tuple[str, bool]:

@@ -37,3 +37,5 @@ def test_no_secret_and_no_variable() -> None:
     line, notable = portraits.pod(pod)
     assert line == "p Pending on no node, image i: no node fits"
     assert notable
+    again = {**pod, "status": {"phase": "Running", "containerStatuses": [{"name": "c", "restartCount": 2}]}}
+    assert portraits.pod(again) == ("p Running on no node, image i: restarted 2 times", True)
