@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_k8sha.chaos.members import MembersEngine
+from pytest_k8sha.chaos.mesh.engine import ChaosMesh
 from pytest_k8sha.chaos.nodes import NodesEngine
 from pytest_k8sha.chaos.pods import PodsEngine
 from pytest_k8sha.errors import NotEvaluated
@@ -20,6 +21,7 @@ ENGINES: Mapping[str, Callable[[Cluster], ChaosEngine]] = {
     "members": MembersEngine,
     "nodes": NodesEngine,
     "pods": PodsEngine,
+    "manifest": ChaosMesh,
 }
 """The engine of each block of an order."""
 

@@ -20,6 +20,8 @@ RULES = {
     "outage": "a workload or a control-plane component would have nothing left that serves",
     "system": "a namespace of the cluster's own is hit",
     "foreign": "neither the cluster nor the namespace was made by this project",
+    "hang": "the engine could not take it back by itself",
+    "empty": "a part of it would hit nobody",
 }
 """What a preflight refuses unless the order accepts it by name."""
 
@@ -141,6 +143,35 @@ class Pods(Choice):
     container: str = Field("", description="one container of each, for container-kill")
 
 
+class Measure(_Model):
+    """A command in a pod whose success tells of the effect, for faults that nothing else can measure."""
+
+    command: tuple[str, ...] = Field(min_length=1, description="the command and its arguments; no shell")
+    namespace: str = Field(description="where its pod is")
+    pod: str = Field("", description="the pod, by name")
+    selector: Selector | None = Field(None, description="or the first ready pod with these labels")
+    container: str = ""
+    effect: Literal["fails", "slower", "answers otherwise"] = Field(
+        "fails", description="what the fault makes of a command that works without it"
+    )
+    by: Seconds = Field(0.0, description="for `slower`: how much longer it takes at least")
+
+    @model_validator(mode="after")
+    def _one_pod(self) -> Measure:
+        if bool(self.pod) == (self.selector is not None):
+            raise ValueError("give pod or selector, one of the two")
+        if (self.effect == "slower") != (self.by > 0):
+            raise ValueError("`by` belongs to the effect slower, which needs it")
+        return self
+
+
+class Manifest(Choice):
+    """An object of another engine, such as Chaos Mesh. It says itself what is done, and to whom."""
+
+    object: dict[str, Any] = Field(description="the whole object, as its engine takes it")
+    measure: Measure | None = Field(None, description="what shows the effect, where nothing built in does")
+
+
 ACTIONS: dict[str, dict[str, str]] = {
     "members": {
         "stop": "SIGTERM; it stays down until it is recovered",
@@ -164,6 +195,7 @@ ACTIONS: dict[str, dict[str, str]] = {
         "container-kill": "every process of a container ends by SIGKILL; its kubelet starts another one",
         "freeze": "SIGSTOP to every process of a container: it holds its connections and answers nothing",
     },
+    "manifest": {"apply": "an object of Chaos Mesh is created, and deleted to take it back"},
 }
 """Every action, by the block that names its targets."""
 
@@ -175,11 +207,12 @@ class Spec(_Model):
     members: Members | None = None
     nodes: Nodes | None = None
     pods: Pods | None = None
+    manifest: Manifest | None = None
     latency: Seconds | None = Field(None, description="for `delay`: how late, one way")
     hold: Seconds = Field(0.0, description="how long the fault stays after its effect was measured")
     limit: Percent = Field(50.0, description="the blast radius: the largest share that may be hit", alias="blastRadius")
     seed: int = Field(0, description="the same seed chooses the same targets")
-    accept: tuple[Literal["budget", "quorum", "outage", "system", "foreign"], ...] = Field(
+    accept: tuple[Literal["budget", "quorum", "outage", "system", "foreign", "hang", "empty"], ...] = Field(
         (), description="what the preflight is to let pass, by name"
     )
     prove_within: Seconds = Field(30.0, description="how long its effect may take to be measured", alias="proveWithin")
@@ -203,7 +236,7 @@ class Spec(_Model):
 
     @property
     def block(self) -> str:
-        """The block that names the targets: ``members``, ``nodes`` or ``pods``."""
+        """The block that names the targets: ``members``, ``nodes``, ``pods`` or ``manifest``."""
         return next(name for name in ACTIONS if getattr(self, name) is not None)
 
     @property
@@ -235,6 +268,8 @@ class Order(_Model):
     def title(self) -> str:
         """The fault in a few words."""
         words = {"members": self.spec.members.component if self.spec.members else "", "nodes": "node", "pods": "pod"}
+        if self.spec.manifest:
+            words["manifest"] = str(self.spec.manifest.object.get("kind", ""))
         late = f" by {text_of(self.spec.latency)}" if self.spec.latency is not None else ""
         return f"{self.spec.action} {words[self.spec.block]}{late}"
 

@@ -62,9 +62,9 @@ def test_a_file_means_what_it_says(tmp_path: Path) -> None:
         (("which: leader", "witch: leader"), "one.yaml:6: spec.members.witch: is no key here"),
         (("component: etcd", "component: kube-apiserver"), "kube-apiserver has no leader"),
         (("action: stop", "action: delay"), "`latency` belongs to the action delay"),
-        (("kind: K8shaExperiment", "kind: NetworkChaos"), "one.yaml:2: kind: apiVersion k8sha.dev/v1 and kind"),
+        (("kind: K8shaExperiment", "kind: NetworkChaos"), "one.yaml:2: kind: K8shaExperiment of k8sha.dev/v1 or"),
         (("name: one", "name: One"), "one.yaml:3: metadata.name: "),
-        (("  members:", "  nodes: {}\n  members:"), "just one of members, nodes, pods names the targets"),
+        (("  members:", "  nodes: {}\n  members:"), "just one of members, nodes, pods, manifest names the targets"),
     ],
 )
 def test_each_mistake_is_told(tmp_path: Path, change: tuple[str, str], said: str) -> None:
@@ -114,5 +114,5 @@ def test_an_order_survives_its_own_text(seconds: float, share: int, seed: int, a
 
 def test_every_action_has_words() -> None:
     """Each action of each block is described for the documentation."""
-    assert set(ACTIONS) == {"members", "nodes", "pods"}
+    assert set(ACTIONS) == {"members", "nodes", "pods", "manifest"}
     assert all(words for actions in ACTIONS.values() for words in actions.values())

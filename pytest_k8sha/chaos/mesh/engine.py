@@ -1,0 +1,228 @@
+"""Chaos Mesh as an engine of faults."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_k8sha.chaos import preflight
+from pytest_k8sha.chaos.engine import Candidates, Observation
+from pytest_k8sha.chaos.mesh import effects, install
+from pytest_k8sha.chaos.mesh.ladder import Ladder
+from pytest_k8sha.chaos.mesh.manifest import HOSTS, MeshObject
+from pytest_k8sha.chaos.mesh.parts import API_VERSION
+from pytest_k8sha.chaos.mesh.selection import Selection
+from pytest_k8sha.chaos.mesh.status import Status
+from pytest_k8sha.chaos.meters import Together, unfelt, unknown
+from pytest_k8sha.chaos.tries import Command, Commands
+from pytest_k8sha.errors import Inconclusive, UsageError
+from pytest_k8sha.model import nonce
+from pytest_k8sha.workloads.inventory import SYSTEM
+from pytest_k8sha.workloads.model import is_ready
+from pytest_k8sha.workloads.selectors import selects
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pytest_k8sha.chaos.engine import Plan, Target
+    from pytest_k8sha.chaos.mesh.ladder import Rung
+    from pytest_k8sha.chaos.mesh.parts import Part
+    from pytest_k8sha.chaos.meters import Meter
+    from pytest_k8sha.chaos.order import Measure, Order
+    from pytest_k8sha.fleet.cluster import Cluster
+
+Object = dict[str, Any]
+
+
+class ChaosMesh:
+    """The experiments of Chaos Mesh on one cluster. One object runs one experiment at a time.
+
+    ``meter`` measures the effect where the kind has no meter of its own, or a better one is known (see
+    `pytest_k8sha.chaos.mesh.effects`). ``tell`` hears of each rung of the way back.
+    """
+
+    name = "Chaos Mesh"
+
+    def __init__(
+        self, cluster: Cluster, *, meter: Meter | None = None, tell: Callable[[Rung], None] | None = None
+    ) -> None:
+        self._cluster, self._meter, self._tell = cluster, meter, tell
+        self._pods: dict[str, Object] = {}
+        self._found: list[tuple[Part, list[Object]]] = []
+        self._measuring: Meter | None = None
+        self._made: tuple[str, str, str, str] | None = None
+        self.rungs: list[Rung] = []
+
+    # --- before ------------------------------------------------------------------------------------------------------
+
+    def resolve(self, order: Order) -> Candidates:
+        """The pods that the manifest's selectors mean now, its mode's share taken by the seed."""
+        mesh = MeshObject.of(order)
+        wanted = [(part, Selection.of(part.spec, mesh.namespace)) for part in mesh.parts]
+        unknown_fields = sorted({name for _, selection in wanted for name in selection.unknown})
+        if unknown_fields:
+            raise UsageError(
+                f"{mesh.order.name}: its selector has fields that are not known, so nobody can say whom it hits",
+                value=", ".join(unknown_fields),
+            )
+        spaces = {space for _, selection in wanted for space in selection.namespaces}
+        install.usable(self._cluster, mesh.order.name, mesh.kind, mesh.namespace, spaces)
+        pods = [p for space in sorted(spaces) for p in self._cluster.resource("v1", "Pod").list(space)]
+        nodes = self._cluster.resource("v1", "Node").list() if any(s.by_node for _, s in wanted) else []
+        self._found = [(part, s.taken(s.fitting(pods, nodes), mesh.order.spec.seed)) for part, s in wanted]
+        chosen = {_key(pod): pod for _, taken in self._found for pod in taken}
+        self._pods = {_key(pod): pod for pod in pods}
+        owners = {preflight.owner_of(pod) for pod in chosen.values()}
+        kin = [pod for pod in pods if _key(pod) in chosen or preflight.owner_of(pod) in owners - {""}]
+        return Candidates(
+            targets=tuple(preflight.pod_target(pod) for pod in chosen.values()),
+            population=len(kin),
+            counted=f"pods of {', '.join(sorted(owners - {''})) or ', '.join(sorted(spaces))}",
+        )
+
+    def risks(self, order: Order, chosen: tuple[Target, ...]) -> Mapping[str, list[str]]:
+        """What would come of it: budgets and workloads where pods stop serving, and targets that Chaos Mesh cannot be
+        got out of again."""
+        mesh = MeshObject.of(order)
+        silenced = {p["metadata"]["uid"] for part, pods in self._found if part.silences for p in pods}
+        spaces = sorted({target.namespace for target in chosen})
+        listed = self._cluster.resource("policy/v1", "PodDisruptionBudget")
+        budgets = [budget for space in spaces for budget in listed.list(space)]
+        pods = [p for p in self._pods.values() if p["metadata"]["namespace"] in spaces]
+        found = preflight.pod_risks(pods, budgets, silenced)
+        system = [t.namespace for t in chosen if t.namespace in SYSTEM]
+        found["system"] = [f"pods in the namespace {space} would be hit" for space in sorted(set(system))]
+        found["hang"] = [
+            f"{part.kind} cannot be injected into {_key(pod)}, and then cannot be deleted: {why}"
+            for part, taken in self._found
+            for pod in taken
+            if (why := _hangs(part, pod))
+        ]
+        found["empty"] = [
+            f"{part.title} of {part.host or 'the manifest'} {part.name or mesh.order.name} hits nobody"
+            for part, taken in self._found
+            if not taken
+        ]
+        return found
+
+    def steady(self, order: Order) -> Observation:
+        """Whether every pod of the workloads that are hit is ready."""
+        mesh = MeshObject.of(order)
+        spaces = {space for p in mesh.parts for space in Selection.of(p.spec, mesh.namespace).namespaces}
+        pods = [p for space in sorted(spaces) for p in self._cluster.resource("v1", "Pod").list(space)]
+        owners = {preflight.owner_of(pod) for _, taken in self._found for pod in taken} - {""}
+        concerned = [p for p in pods if preflight.owner_of(p) in owners or _key(p) in self._names()]
+        waiting = [_key(p) for p in concerned if preflight.runs(p) and not is_ready(p)]
+        going = [_key(p) for p in concerned if p["metadata"].get("deletionTimestamp")]
+        if waiting or going:
+            return unfelt(f"not ready: {', '.join(waiting) or 'none'}; on their way out: {', '.join(going) or 'none'}")
+        return Observation(holds=True, seen=f"{len(concerned)} pods of the workloads are ready")
+
+    # --- the fault ---------------------------------------------------------------------------------------------------
+
+    def inject(self, plan: Plan) -> None:
+        """Measures what is normal, then creates the object, its targets pinned by name."""
+        mesh = MeshObject.of(plan.order)
+        self._measuring = self._meters(mesh)
+        self._measuring.before()
+        manifest = mesh.bounded().pinned({n: taken for n, (_, taken) in enumerate(self._found)}).object
+        name = nonce(mesh.order.name[:40].rstrip("-."))
+        manifest["metadata"] = {k: v for k, v in manifest["metadata"].items() if k in {"labels", "annotations"}}
+        manifest["metadata"]["name"] = name
+        self._made = (
+            mesh.kind,
+            mesh.namespace,
+            name,
+            "",
+        )  # an answer that is lost may hide an object that was stored
+        made = self._cluster.resource(API_VERSION, mesh.kind).create(manifest, mesh.namespace)
+        self._made = (mesh.kind, mesh.namespace, name, made["metadata"]["uid"])
+
+    def observe(self, plan: Plan) -> Observation:
+        """Whether the controller says that it is injected **and** its effect is measured."""
+        mesh = MeshObject.of(plan.order)
+        if self._made is None or self._measuring is None:
+            return unknown("nothing was created")
+        kind, namespace, name, _ = self._made
+        obj = self._cluster.resource(API_VERSION, kind).find(name, namespace)
+        if obj is None:
+            return unfelt(f"{kind} {namespace}/{name} is not there any more")
+        if mesh.kind not in HOSTS:
+            status = Status.of(obj)
+            if not status.injected:
+                return unfelt(f"not injected: {status.told(self._events(kind, namespace, name))}{self._health()}")
+            strays = set(status.pods) - self._names()
+            if strays:
+                return unfelt(f"it hit {', '.join(sorted(strays))}, which was not chosen")
+        return self._measuring.look()
+
+    def lasts(self, plan: Plan) -> bool:
+        return MeshObject.of(plan.order).lasts
+
+    def recover(self, plan: Plan) -> None:  # noqa: ARG002 - part of the Protocol
+        """Deletes the object, and climbs the ladder where that does not end it. Idempotent."""
+        if self._made is None:
+            return
+        kind, namespace, name, uid = self._made
+        ladder = Ladder(self._cluster.client, kind, namespace, name, uid, tell=self._tell)
+        try:
+            ladder.climb()
+        finally:
+            self.rungs += ladder.rungs
+        self._made = None
+
+    def _meters(self, mesh: MeshObject) -> Meter:
+        """What shows the effect: the meter given here, the manifest's own measure, or the one that fits the kind."""
+        block = mesh.order.spec.manifest
+        if self._meter is not None:
+            return self._meter
+        if block is not None and block.measure is not None:
+            return self._command(block.measure)
+        meters = [effects.meter(self._cluster, part, taken) for part, taken in self._found]
+        missing = [part.title for (part, _), one in zip(self._found, meters, strict=True) if one is None]
+        if missing:
+            raise Inconclusive(
+                f"{mesh.order.name}: nothing measures the effect of {', '.join(missing)}, and what is not measured is "
+                "not believed",
+                remedy="say what shows it: the annotation k8sha.dev/measure, or `measure:` beside the manifest",
+            )
+        return Together([one for one in meters if one is not None])
+
+    def _command(self, measure: Measure) -> Meter:
+        pod = measure.pod
+        if measure.selector is not None:
+            wanted = measure.selector.as_labels()
+            listed = self._cluster.resource("v1", "Pod").list(measure.namespace)
+            ready = [p for p in listed if selects(wanted, p["metadata"].get("labels") or {}) and is_ready(p)]
+            if not ready:
+                raise Inconclusive(f"no ready pod in {measure.namespace} fits the selector of the measure")
+            pod = min(p["metadata"]["name"] for p in ready)
+        command = Command(measure.namespace, pod, measure.command, measure.container)
+        return Commands(self._cluster, [command], measure.effect, by=measure.by)
+
+    # --- looking -----------------------------------------------------------------------------------------------------
+
+    def _names(self) -> set[str]:
+        return {_key(pod) for _, taken in self._found for pod in taken}
+
+    def _events(self, kind: str, namespace: str, name: str) -> tuple[str, ...]:
+        fields = f"involvedObject.kind={kind},involvedObject.name={name},type=Warning"
+        found = self._cluster.resource("v1", "Event").list(namespace, fields=fields)
+        found.sort(key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
+        return tuple(str(e.get("message", "")) for e in found)
+
+    def _health(self) -> str:
+        health = install.find(self._cluster).health
+        return f"; {health}" if health else ""
+
+
+def _key(pod: Object) -> str:
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+
+
+def _hangs(part: Part, pod: Object) -> str:
+    """Why applying the part to this pod fails for ever; empty where it does not."""
+    if not preflight.runs(pod):
+        return f"the pod is {str(pod.get('status', {}).get('phase', 'gone')).lower()} or on its way out"
+    if part.kind in {"NetworkChaos", "DNSChaos", "HTTPChaos"} and pod["spec"].get("hostNetwork"):
+        return "the pod is on its node's own network"
+    return ""
