@@ -66,7 +66,7 @@ def add_options(parser: pytest.Parser) -> None:
         "--k8sha-slo",
         metavar="SECONDS",
         help="how long a tenant's requests may take, as their 99th percentile, while its neighbour floods the API "
-        f"server (default: {SLO})",
+        f"server, or burns CPU beside it (default: {SLO})",
     )
     group.addoption(
         "--k8sha-flood",

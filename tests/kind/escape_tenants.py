@@ -1,5 +1,5 @@
 """Tenants that the checks of running pods pass on or fail on, with policies of their own, and what goes wrong beside a
-cluster: a program that copies secrets, a reserved node."""
+cluster: programs that copy secrets or hand volumes on, a reserved node, a kubelet without credentials."""
 
 from __future__ import annotations
 
@@ -153,6 +153,36 @@ def copying_secrets(cluster: Cluster, source: str, target: str) -> Iterator[None
 
 
 @contextmanager
+def handing_volumes_on(cluster: Cluster, storage_class: str) -> Iterator[None]:
+    """Clears the claimRef of each volume of a class that its claim gave up."""
+    volumes = cluster.resource("v1", "PersistentVolume")
+
+    def step() -> None:
+        for one in volumes.list():
+            mine = one["spec"].get("storageClassName") == storage_class
+            if (
+                mine
+                and one["status"].get("phase") == "Released"
+                and one["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
+            ):
+                volumes.patch(one["metadata"]["name"], {"spec": {"claimRef": None}})
+
+    with program(step):
+        yield
+
+
+@contextmanager
+def priority_classes(cluster: Cluster) -> Iterator[None]:
+    """The classes that the platform has for tenants."""
+    made = cluster.apply(manifests.load([bundled("fixtures", "policies") / "priorities.yaml"]))
+    try:
+        yield
+    finally:
+        for one in made:
+            cluster.resource(one["apiVersion"], one["kind"]).delete(one["metadata"]["name"])
+
+
+@contextmanager
 def reserved_node(cluster: Cluster) -> Iterator[str]:
     """The last node is kept for somebody else by a taint."""
     nodes = cluster.resource("v1", "Node")
@@ -164,6 +194,34 @@ def reserved_node(cluster: Cluster) -> Iterator[str]:
         yield name
     finally:
         nodes.patch(name, {"spec": {"taints": before or None}})
+
+
+CONFIG = "/var/lib/kubelet/config.yaml"
+KEPT = "/var/lib/kubelet/k8sha-kept.yaml"
+
+
+@contextmanager
+def open_kubelet(cluster: Cluster, engine: Engine) -> Iterator[str]:
+    """The kubelet of the last node serves its read-only port."""
+    name = max(n["metadata"]["name"] for n in cluster.resource("v1", "Node").list())
+    engine.execute(name, "cp", CONFIG, KEPT)
+    try:
+        engine.execute(name, "sed", "-i", "$areadOnlyPort: 10255", CONFIG)
+        _restart(engine, name)
+        yield name
+    finally:
+        engine.execute(name, "cp", KEPT, CONFIG)
+        _restart(engine, name)
+        eventually(lambda: _is_ready(cluster, name), what=f"node {name} is Ready", timeout=120)
+
+
+def _restart(engine: Engine, node: str) -> None:
+    engine.execute(node, "systemctl", "restart", "kubelet")
+
+
+def _is_ready(cluster: Cluster, node: str) -> bool:
+    conditions = cluster.resource("v1", "Node").get(node)["status"]["conditions"]
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
 def told(findings: list[Any]) -> str:
