@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_k8sha.chaos import preflight
 from pytest_k8sha.chaos.engine import Candidates, Observation, Target
 from pytest_k8sha.errors import ApiError, EnvironmentFailure, Inconclusive, K8shaError, UsageError
-from pytest_k8sha.workloads.model import Workload, is_ready
+from pytest_k8sha.workloads.model import Workload
 from pytest_k8sha.workloads.selectors import selects
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ class PodsEngine:
                 same = after.get("containerID") == before.get("containerID") and "running" in (after.get("state") or {})
                 if same:
                     return Observation(holds=False, seen=f"the container of {target} is the same")
-            elif is_ready(pod):
-                return Observation(holds=False, seen=f"{target} is still ready")
+            elif not self._cluster.faults.is_frozen(*self._container(target, wanted.container)):
+                return Observation(holds=False, seen=f"processes of {target} go on")
         return Observation(holds=True, seen=f"{action} is felt by {plan.names}")
 
     def lasts(self, plan: Plan) -> bool:  # noqa: ARG002 - part of the Protocol

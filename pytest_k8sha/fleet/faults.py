@@ -40,6 +40,9 @@ class JournalledFaults:
     def freeze_container(self, node: str, container: str) -> None:
         self._make((f"container {container} on {node}", 0), lambda: self._faults.freeze_container(node, container))
 
+    def is_frozen(self, node: str, container: str) -> bool:
+        return self._faults.is_frozen(node, container)
+
     def thaw_container(self, node: str, container: str) -> None:
         self._take_back((f"container {container} on {node}", 0), lambda: self._faults.thaw_container(node, container))
 

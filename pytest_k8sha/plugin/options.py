@@ -98,6 +98,14 @@ def add_options(parser: pytest.Parser) -> None:
         help="the restore plan (YAML) of clusters whose fleet file names none; see `k8sha schema restore`",
     )
     group.addoption(
+        "--k8sha-objective",
+        action="append",
+        default=[],
+        metavar="TRIAL: OBJECTIVE",
+        help="what a trial demands, such as 'update: error_rate <= 0.1%%' or 'drain within 300s'; may be given several "
+        "times (docs/availability.md lists trials and defaults)",
+    )
+    group.addoption(
         "--k8sha-out", metavar="DIR", help="write the record (record.jsonl) and the report (index.html) into DIR"
     )
     group.addoption(
@@ -135,6 +143,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("k8sha_prices", "a price file, counted from the folder of the ini file", type="string", default="")
     parser.addini("k8sha_goals", "goals, one a line, as --k8sha-goal", type="linelist")
     parser.addini("k8sha_restore", "a restore plan, counted from the folder of the ini file", type="string", default="")
+    parser.addini("k8sha_objectives", "what trials demand, one a line, as --k8sha-objective", type="linelist")
     parser.addini("k8sha_impact", "as --k8sha-impact", type="string", default="")
     parser.addini("k8sha_reuse", "as --k8sha-reuse", type="string", default="auto")
     parser.addini("k8sha_keep", "as --k8sha-keep", type="string", default="never")

@@ -121,6 +121,9 @@ class Faults(Protocol):
     def freeze_container(self, node: str, container: str) -> None:
         """SIGSTOP to all processes of a running container: it holds its connections and answers nothing."""
 
+    def is_frozen(self, node: str, container: str) -> bool:
+        """Whether the container runs, and all of its processes are stopped."""
+
     def thaw_container(self, node: str, container: str) -> None: ...
 
     def stop(self, component: str, member: int = 0) -> None:

@@ -112,8 +112,8 @@ def test_every_check_passes_on_the_good_set_up(suite: str, rig: Any, outcomes: d
     assert not wrong, f"{wrong}\n{outcome.output[-4000:]}"
 
 
-# Those of the network and the escapes need pods that run, and are judged in tests/kind.
-OTHERS = {"network", "escapes", "tenant-crd"}
+# Those of the network, of what serves and the escapes need pods that run, and are judged in tests/kind.
+OTHERS = {"network", "serving", "escapes", "tenant-crd"}
 
 
 @pytest.mark.parametrize("name", sorted(n for n, m in MUTANTS.items() if m.suite not in OTHERS))

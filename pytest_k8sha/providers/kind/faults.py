@@ -71,6 +71,9 @@ class KindFaults:
     def freeze_container(self, node: str, container: str) -> None:
         self._inside.freeze(self._node(node, self._nodes()).name, container)
 
+    def is_frozen(self, node: str, container: str) -> bool:
+        return self._inside.is_frozen(self._node(node, self._nodes()).name, container)
+
     def thaw_container(self, node: str, container: str) -> None:
         self._inside.thaw(self._node(node, self._nodes()).name, container)
 

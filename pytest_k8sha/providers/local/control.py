@@ -122,6 +122,9 @@ class LocalFaults:
     def freeze_container(self, node: str, container: str) -> None:
         raise NotEvaluated(f"the simulated node {node} runs no container {container}")
 
+    def is_frozen(self, node: str, container: str) -> bool:  # noqa: ARG002 - part of the Protocol
+        return False
+
     def thaw_container(self, node: str, container: str) -> None:
         """Nothing was frozen."""
 
