@@ -216,4 +216,5 @@ def test_faults_on_what_is_not_there(single: Made) -> None:
 def test_capabilities(single: Made) -> None:
     """The provider says what it knows, with how it knows it."""
     found = single.provider.capabilities(single.state)
-    assert {"nodes:simulated", "members:1", "faults:members", "faults:heartbeat", "audit:log", "issuer"} == set(found)
+    own = {"nodes:simulated", "members:1", "faults:members", "faults:heartbeat", "audit:log", "issuer"}
+    assert own | {"storage:etcd", "etcd:reachable"} == set(found)
