@@ -76,7 +76,7 @@ def survey(clusters: Mapping[str, Cluster], timeout: float = TIMEOUT) -> Overvie
     """
     if timeout <= 0:
         raise UsageError("a time-out above 0 is needed", value=timeout)
-    kubeconfig.warm()
+    kubeconfig.warm()  # not part of what the clusters cost
     clock = _clock.Deadline(timeout + GRACE)
     answers: queue.SimpleQueue[Sight] = queue.SimpleQueue()
 

@@ -252,9 +252,10 @@ class Client:
         """
 
         def make() -> ApiClient:
+            configuration = self._make().configuration  # of this call alone, so it may be changed
+            # Not before the first client, which loads the library in one thread.
             from kubernetes.client import ApiClient
 
-            configuration = self._make().configuration  # of this call alone, so it may be changed
             configuration.host = url
             configuration.tls_server_name = server_name or None
             return ApiClient(configuration=configuration)
@@ -265,9 +266,9 @@ class Client:
         return Client(make, guard=self.guard, private=self._private, headers=headers, who=who, discovery=self.discovery)
 
     def _anonymous(self, **credentials: Any) -> ApiClient:
-        from kubernetes.client import ApiClient, Configuration
-
         old = self.api_client.configuration
+        from kubernetes.client import ApiClient, Configuration  # not before the first client, as in `at`
+
         new = Configuration(host=old.host)
         for name in ("ssl_ca_cert", "ca_cert_data", "verify_ssl", "tls_server_name", "assert_hostname", "proxy"):
             if hasattr(old, name):

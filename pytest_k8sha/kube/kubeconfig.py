@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 POOL = 32
 """Connections kept per thread and cluster."""
+
+_LOADING = threading.Lock()
 
 _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 
@@ -38,6 +41,7 @@ class Context:
         """
 
         def connect() -> ApiClient:
+            warm()
             from kubernetes.client import ApiClient, Configuration
             from kubernetes.config import load_kube_config_from_dict
             from kubernetes.config.config_exception import ConfigException
@@ -64,10 +68,11 @@ class Context:
 
 
 def warm() -> None:
-    """Loads the client library. To be called before several threads each make their first client: its modules import
-    each other in circles, and of threads that enter such a circle at once some see it half made."""
-    from kubernetes.client import ApiClient  # noqa: F401 - newer releases load a name when it is first asked for
-    from kubernetes.config import load_kube_config_from_dict  # noqa: F401
+    """Loads the client library, in one thread at a time: its modules import each other in circles, and of threads that
+    enter such a circle at once some see it half made."""
+    with _LOADING:
+        from kubernetes.client import ApiClient  # noqa: F401 - newer releases load a name when it is first asked for
+        from kubernetes.config import load_kube_config_from_dict  # noqa: F401
 
 
 def paths(explicit: str | Path | None = None) -> list[Path]:

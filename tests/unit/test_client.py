@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_k8sha import _process
 from pytest_k8sha._clock import Deadline
 from pytest_k8sha._wait import eventually
 from pytest_k8sha.errors import ApiError, ImpactRefused, TransportError
@@ -221,3 +223,10 @@ def test_new_objects_are_stamped(tmp_path: Path) -> None:
     }
     patched = guard.admit("PATCH", "/api/v1/namespaces/x/configmaps/c", None, {"metadata": {"labels": {"a": "c"}}})
     assert patched.body == {"metadata": {"labels": {"a": "c"}}}
+
+
+def test_many_threads_make_the_first_client() -> None:
+    """The modules of the client library import each other in circles, and threads that enter one at once deadlock or
+    see them half made. Without its lock this fails in about half of all runs."""
+    program = Path(__file__).parent / "data" / "first_clients.py"
+    assert _process.run([sys.executable, str(program)], timeout=60).stdout == ""
