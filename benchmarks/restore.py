@@ -24,6 +24,9 @@ from pytest_k8sha.recovery.manifests.restore import restore
 from pytest_k8sha.recovery.plan import EtcdPlan
 from pytest_k8sha.settings import Settings
 
+WIDTH = 0.25
+"""Seconds that the error bar of an RTO may be wide, at ten probes a second."""
+
 PARTS = 50
 """Namespaces that the objects are spread over."""
 
@@ -41,6 +44,10 @@ def fill(cluster: Cluster, count: int) -> None:
         list(pool.map(one, range(count)))
 
 
+def ratio(what: str, seconds: float, allowed: float) -> None:
+    print(f"{what:60} {seconds:7.2f} s, {seconds / allowed:5.2f} of the {allowed:g} s allowed", flush=True)
+
+
 def main(objects: int, keys: int) -> None:
     registry = Registry()
     run = RunFolder.create(Settings.from_environment())
@@ -53,7 +60,7 @@ def main(objects: int, keys: int) -> None:
         return Cluster(state, registry.get("local"), run=run.run, private=run.private)
 
     def told(what: str, clock: _clock.Deadline, allowed: float) -> None:
-        print(f"{what:60} {clock.spent:7.2f} s   (at most {allowed:g})")
+        ratio(what, clock.spent, allowed)
 
     try:
         source = cluster("source", members=3)
@@ -73,7 +80,10 @@ def main(objects: int, keys: int) -> None:
             drilled = drill.run(source, EtcdPlan(), space, Path(folder))
             told(f"etcd restore, 3 members, {len(drilled.taken.content)} keys", clock, 90)
             assert not any(member.difference for member in drilled.members)
+            assert drilled.rto is not None
             print(f"RTO {drilled.rto} s, RPO {drilled.loss.rpo(drilled.inject)} s")
+            ratio("error bar of the RTO", drilled.rto.width, WIDTH)
+            print(f"  of it {drilled.inject.width:.3f} s for the killing, the rest for the probe's period and answer")
     finally:
         for state in made:
             registry.get("local").delete(state)

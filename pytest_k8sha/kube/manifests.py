@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
 from pytest_k8sha.errors import FileProblem, FileProblems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from pydantic import BaseModel
+
 Manifest = dict[str, Any]
+Model = TypeVar("Model", bound="BaseModel")
 
 ORDER = (
     "CustomResourceDefinition",
@@ -104,6 +107,43 @@ def line_of(lines: Mapping[int, Mapping[Any, int]], document: Any, field: Iterab
         except (KeyError, IndexError, TypeError):
             break
     return line
+
+
+def typed(
+    path: Path,
+    model: type[Model],
+    *,
+    expected: str = "one mapping is expected",
+    further: Callable[[Model], Iterable[tuple[tuple[Any, ...], str]]] = lambda _: (),
+) -> Model:
+    """The one document of a file as a model. ``further`` finds what the schema cannot say, as fields and words.
+
+    Raises `FileProblems` with every mistake, each with line and field.
+    """
+    from pydantic import ValidationError
+
+    problems: list[FileProblem] = []
+    try:
+        documents = parse(path.read_text(), str(path), problems)
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileProblems([FileProblem(str(path), 0, "", f"cannot be read ({error})")]) from error
+    if not problems and (len(documents) != 1 or not isinstance(documents[0][0], dict)):
+        problems.append(FileProblem(str(path), 1, "", expected))
+    if problems:
+        raise FileProblems(problems)
+    data, lines = documents[0]
+    cause: ValidationError | None = None
+    try:
+        found = model.model_validate(data)
+        mistakes = list(further(found))
+    except ValidationError as error:
+        cause, mistakes = error, [(e["loc"], e["msg"]) for e in error.errors()]
+    if mistakes:
+        raise FileProblems(
+            FileProblem(str(path), line_of(lines, data, field), ".".join(map(str, field)), said)
+            for field, said in mistakes
+        ) from cause
+    return found
 
 
 def load(paths: Iterable[Path], values: Mapping[str, str] | None = None) -> list[Manifest]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from pytest_k8sha.errors import FileProblem, FileProblems
-from pytest_k8sha.kube.manifests import line_of, parse
+from pytest_k8sha.kube.manifests import typed
 from pytest_k8sha.recovery.plan import Part, Seconds
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ class Service(Part):
     criticality: Literal["critical", "high", "medium", "low"] = Field(description="how much depends on it")
     rto: Seconds = Field(description="recovery time objective")
     rpo: Seconds = Field(description="recovery point objective; 0: nothing may be lost")
+    availability: float = Field(default=0.0, ge=0, lt=1, description="share of the time, such as 0.999; 0: not said")
     dependencies: list[str] = Field(default_factory=list, description="services that it cannot do without")
     impact: str = Field(default="", description="what it costs when it is away")
     priority: int = Field(default=0, ge=0, description="the order of recovery, 1 first; 0: not said")
@@ -69,30 +69,7 @@ class Bia(Part):
 
 def load(path: Path) -> Bia:
     """Raises `FileProblems` with every mistake: unknown keys and names, two services of one name, circles."""
-    problems: list[FileProblem] = []
-    try:
-        documents = parse(path.read_text(), str(path), problems)
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileProblems([FileProblem(str(path), 0, "", f"cannot be read ({error})")]) from error
-    if not problems and (len(documents) != 1 or not isinstance(documents[0][0], dict)):
-        problems.append(FileProblem(str(path), 1, "", "one mapping is expected, as `k8sha schema bia` describes"))
-    if problems:
-        raise FileProblems(problems)
-    data, lines = documents[0]
-    try:
-        found = Bia.model_validate(data)
-    except ValidationError as error:
-        raise FileProblems(
-            FileProblem(str(path), line_of(lines, data, e["loc"]), ".".join(map(str, e["loc"])), e["msg"])
-            for e in error.errors()
-        ) from error
-    problems = [
-        FileProblem(str(path), line_of(lines, data, field), ".".join(map(str, field)), said)
-        for field, said in _mistakes(found)
-    ]
-    if problems:
-        raise FileProblems(problems)
-    return found
+    return typed(path, Bia, expected="one mapping is expected, as `k8sha schema bia` describes", further=_mistakes)
 
 
 def rto_tier(seconds: float) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from math import inf, log10
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha.errors import Inconclusive
 from pytest_k8sha.probes.interval import Interval
@@ -17,16 +17,6 @@ if TYPE_CHECKING:
 
 RTO = "RTO"
 """The measure by which a check records a recovery time."""
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """A recovery that an earlier run measured. ``at`` is in seconds since the epoch, ``took`` in seconds."""
-
-    at: float
-    cluster: str
-    check: str
-    took: Interval
 
 
 @dataclass(frozen=True)
@@ -42,6 +32,36 @@ class Rta:
     @property
     def total(self) -> Interval:
         return self.detect + self.decide + self.recover + self.verify
+
+    @classmethod
+    def between(cls, inject: Interval, noticed: float, began: float, rto: Interval, verified: float) -> Rta:
+        """From moments on one monotonic clock: the injection lies within ``inject``, the first failure was seen at
+        ``noticed``, the restore ``began``, and all was proved when it was ``verified``; ``rto`` counts from the
+        injection. Who acts before anything was noticed decided at once."""
+        back = Interval(rto.lo + inject.hi, max(rto.hi + inject.lo, rto.lo + inject.hi))
+        acted = max(noticed, began)
+        return cls(
+            Interval(max(0.0, noticed - inject.hi), max(0.0, noticed - inject.lo)),
+            Interval.exactly(acted - noticed),
+            Interval(max(0.0, back.lo - acted), max(0.0, back.hi - acted)),
+            Interval(max(0.0, verified - back.hi), max(0.0, verified - back.lo)),
+        )
+
+
+PARTS = tuple(part.name for part in fields(Rta))
+"""Each is recorded as the measure ``RTA`` with its name."""
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """A recovery that an earlier run measured. ``at`` is in seconds since the epoch, ``took`` in seconds; ``rta`` has
+    its parts, None where they were not recorded."""
+
+    at: float
+    cluster: str
+    check: str
+    took: Interval
+    rta: Rta | None = None
 
 
 @dataclass(frozen=True)
@@ -75,16 +95,26 @@ def recoveries(records: Iterable[Path]) -> list[Recovery]:
         if not record.intact:
             raise Inconclusive(f"the record {path} is not whole: {record.problems[0]}")
         for line in record.lines:
-            measure = (line["data"].get("measures") or {}).get(RTO) if line["kind"] == "result" else None
-            if not measure:
+            measures = (line["data"].get("measures") or {}) if line["kind"] == "result" else {}
+            if not measures.get(RTO):
                 continue
-            value = float(measure["value"])
-            took = Interval(float(measure.get("lo", value)), float(measure.get("hi", value)))
             moment = datetime.fromisoformat(line["time"]).timestamp()
+            parts = [_interval(measures[f"RTA {part}"]) for part in PARTS if f"RTA {part}" in measures]
             found.append(
-                Recovery(moment, str(line["data"].get("cluster", "")), str(line["data"].get("check", "")), took)
+                Recovery(
+                    moment,
+                    str(line["data"].get("cluster", "")),
+                    str(line["data"].get("check", "")),
+                    _interval(measures[RTO]),
+                    Rta(*parts) if len(parts) == len(PARTS) else None,
+                )
             )
     return sorted(found, key=lambda one: one.at)
+
+
+def _interval(measure: dict[str, Any]) -> Interval:
+    value = float(measure["value"])
+    return Interval(float(measure.get("lo", value)), float(measure.get("hi", value)))
 
 
 def reliability(outages: Sequence[Interval], span: float) -> Reliability:

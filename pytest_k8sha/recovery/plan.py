@@ -10,10 +10,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pytest_k8sha.errors import FileProblem, FileProblems
-from pytest_k8sha.kube.manifests import line_of, parse
+from pytest_k8sha.kube.manifests import typed
 from pytest_k8sha.recovery.etcd.trial import BUMP
 
 if TYPE_CHECKING:
@@ -110,7 +109,9 @@ class Plan(Part):
 
     bia: Path | None = Field(default=None, description="the BIA file: what the services promise (R7, R8)")
     records: list[Path] = Field(default_factory=list, description="records of earlier runs, for what they measured")
-
+    observed: Seconds = Field(
+        default=0.0, description="the time of operation that those records tell of; 0: no availability follows"
+    )
     objectives: Objectives = Field(default_factory=Objectives, description="what every restore promises")
     etcd: EtcdPlan = Field(default_factory=EtcdPlan, description="snapshots of etcd (R1)")
     manifests: ManifestsPlan = Field(default_factory=ManifestsPlan, description="backups of manifests (R5)")
@@ -121,31 +122,14 @@ class Plan(Part):
 
 def load(path: Path) -> Plan:
     """Reads a plan; paths in it count from its folder. Raises `FileProblems` with every mistake."""
-    problems: list[FileProblem] = []
-    try:
-        documents = parse(path.read_text(), str(path), problems)
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileProblems([FileProblem(str(path), 0, "", f"cannot be read ({error})")]) from error
-    if not problems and (len(documents) != 1 or not isinstance(documents[0][0], dict)):
-        problems.append(FileProblem(str(path), 1, "", "one mapping is expected, as `k8sha schema restore` describes"))
-    if problems:
-        raise FileProblems(problems)
-    data, lines = documents[0]
-    try:
-        found = Plan.model_validate(data)
-    except ValidationError as error:
-        raise FileProblems(
-            FileProblem(str(path), line_of(lines, data, e["loc"]), ".".join(map(str, e["loc"])), e["msg"])
-            for e in error.errors()
-        ) from error
-    placed: Plan = _placed(found, path.parent)
-    for field, place in _paths(placed):
-        if not place.exists():
-            problems.append(
-                FileProblem(str(path), line_of(lines, data, field), ".".join(field), f"{place} is not there")
-            )
-    if problems:
-        raise FileProblems(problems)
+
+    def absent(found: Plan) -> Iterator[tuple[tuple[str, ...], str]]:
+        for field, place in _paths(_placed(found, path.parent)):
+            if not place.exists():
+                yield field, f"{place} is not there"
+
+    expected = "one mapping is expected, as `k8sha schema restore` describes"
+    placed: Plan = _placed(typed(path, Plan, expected=expected, further=absent), path.parent)
     return placed
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_k8sha.errors import NotEvaluated
+from pytest_k8sha.model import Verdict
+from pytest_k8sha.probes.interval import Interval
 from pytest_k8sha.recovery import bia as impact
 from pytest_k8sha.recovery import history
-from pytest_k8sha.recovery.objective import within
+from pytest_k8sha.recovery.objective import verdict, within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,3 +84,47 @@ def kept(judge: Judge, bia: Bia, records: Sequence[Path]) -> None:
     lo, hi = (sum(getattr(one.took, end) for one in found) / count for end in ("lo", "hi"))
     judge.measure("MTTR", hi, "s", lo, hi)
     judge.measure("recoveries measured", count, "recoveries")
+
+
+def available(judge: Judge, bia: Bia, records: Sequence[Path], observed: float) -> None:
+    """The availability that follows from what earlier runs measured, each recovery taken as one failure within
+    ``observed`` seconds, keeps what the services promise; MTTR, MTBF, nines and the parts of each recovery time for
+    the report."""
+    promising = [service for service in bia.services if service.availability]
+    if not promising:
+        raise NotEvaluated("no service of the BIA file promises an availability", remedy="availability: 0.999")
+    found = history.recoveries(records)
+    if not found or not observed:
+        raise NotEvaluated(
+            "nothing says how often services failed in which time",
+            remedy="records: [FILE] and observed: 90d in the plan",
+        )
+    said = history.reliability([one.took for one in found], observed)
+    for name, value, unit in (
+        ("MTTR", said.mttr, "s"),
+        ("MTBF", said.mtbf, "s"),
+        ("availability", said.availability, ""),
+        ("nines", said.nines, "nines"),
+    ):
+        judge.measure(name, value.lo, unit, value.lo, value.hi)
+    for service in promising:
+        seen = (
+            f"{said.failures} failures in {observed:g} s give {said.availability}, {service.availability:g} is promised"
+        )
+        subject = f"{service.name}: availability"
+        # The complement, so that less is better as with every objective.
+        match verdict(Interval(1 - said.availability.hi, 1 - said.availability.lo), 1 - service.availability):
+            case Verdict.PASSED:
+                judge.ok(subject, seen)
+            case Verdict.FAILED:
+                judge.bad(subject, seen=seen, remedy="recover sooner, fail less often, or promise less")
+            case _:
+                judge.unsure(subject, f"{seen}: the measurement is too coarse to tell")
+    judge.table(
+        "recovery time actual, in seconds",
+        [
+            {"check": one.check, "cluster": one.cluster}
+            | {part: str(getattr(one.rta, part)) if one.rta else "not recorded" for part in history.PARTS}
+            for one in found
+        ],
+    )

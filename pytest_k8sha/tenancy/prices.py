@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from pytest_k8sha.errors import FileProblem, FileProblems
 from pytest_k8sha.kube import manifests
 
 if TYPE_CHECKING:
@@ -39,18 +38,4 @@ class Prices(BaseModel):
 
 def read(path: Path) -> Prices:
     """Raises `FileProblems` with every mistake of the file, with line and field."""
-    problems: list[FileProblem] = []
-    try:
-        documents = manifests.parse(path.read_text(), str(path), problems)
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileProblems([FileProblem(str(path), 0, "", f"cannot be read ({error})")]) from error
-    if problems or len(documents) != 1:
-        raise FileProblems(problems or [FileProblem(str(path), 0, "", "one document is expected")])
-    data, lines = documents[0]
-    try:
-        return Prices.model_validate(data)
-    except ValidationError as error:
-        raise FileProblems(
-            FileProblem(str(path), manifests.line_of(lines, data, e["loc"]), ".".join(map(str, e["loc"])), e["msg"])
-            for e in error.errors()
-        ) from error
+    return manifests.typed(path, Prices)

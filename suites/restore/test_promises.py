@@ -44,3 +44,16 @@ def test_strategies_suffice(restore_plan: Plan, judge: Judge) -> None:
 )
 def test_promises_were_kept(restore_plan: Plan, judge: Judge) -> None:
     promises.kept(judge, promises.loaded(restore_plan.bia), restore_plan.records)
+
+
+@check(
+    "RST-BIA-004",
+    "The availability that follows from measured recoveries keeps what is promised",
+    severity="medium",
+    impact="observe",
+    why="Three nines are 43 minutes a month; one restore of an hour has used them up.",
+    remedy="Recover sooner, fail less often, or promise less.",
+    controls=CONTINUITY,
+)
+def test_availability_was_kept(restore_plan: Plan, judge: Judge) -> None:
+    promises.available(judge, promises.loaded(restore_plan.bia), restore_plan.records, restore_plan.observed)

@@ -62,6 +62,7 @@ OPTIONS["restore"] = OPTIONS["availability"]
 GOOD_PLAN: dict[str, Any] = {
     "bia": "${folder}/bia.yaml",
     "records": ["${folder}/record.jsonl"],
+    "observed": "30d",
     "objectStores": [
         {"name": "folder", "folder": "${folder}/store", "min_size": 1000, "encrypted": False, "versioned": False},
         {

@@ -155,3 +155,40 @@ def test_earlier_runs(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("42.0", "2.0").replace(":42", ":2"))
     with pytest.raises(Inconclusive, match="is not whole"):
         history.recoveries([path])
+
+
+@given(st.lists(st.floats(0, 100), min_size=6, max_size=6))
+def test_the_parts_of_a_recovery_hold_the_true_ones(moments: list[float]) -> None:
+    """Whenever within their error bars the fault and the recovery really were, each part is in what is told."""
+    start, fault, noticed, last, back, verified = sorted(moments)
+    inject = Interval(start, fault)
+    rto = Interval(max(0.0, last - fault), back - start)
+    for began in (start, noticed, last):
+        parts = history.Rta.between(inject, noticed, began, rto, verified)
+        acted = max(noticed, began)
+        true = {
+            "detect": noticed - fault,
+            "decide": acted - noticed,
+            "recover": back - acted,
+            "verify": verified - back,
+        }
+        for part, value in true.items():
+            told = getattr(parts, part)
+            assert told.lo - 1e-6 <= max(0.0, value) <= told.hi + 1e-6, part
+
+
+def test_availability_is_judged_by_records(tmp_path: Path) -> None:
+    """42 s in 30 days are more than four nines and less than five; without a time of operation nothing follows."""
+    path, file = tmp_path / "record.jsonl", tmp_path / "bia.yaml"
+    with chain.Record(path, "earlier") as record:
+        measures = {"RTO": {"value": 42.0, "lo": 41.5}, **{f"RTA {part}": {"value": 1.0} for part in history.PARTS}}
+        record.append("result", {"check": "RST-ETC-008", "cluster": "east", "measures": measures})
+    assert history.recoveries([path])[0].rta == history.Rta(*[Interval.exactly(1.0)] * 4)
+    text = "services: [{{name: a, criticality: low, rto: 1h, rpo: 1h, availability: {}}}]"
+    for promised, verdict in ((0.9999, Verdict.PASSED), (0.99999, Verdict.FAILED)):
+        file.write_text(text.format(promised))
+        judge = Judge()
+        promises.available(judge, bia.load(file), [path], 30 * 86400)
+        assert judge.conclude()[0] is verdict
+    with pytest.raises(NotEvaluated):
+        promises.available(Judge(), bia.load(file), [path], 0)

@@ -6,10 +6,12 @@ The judging is in `pytest_k8sha.recovery.etcd.judging`; here it is done, and wri
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pytest_k8sha import _clock
 from pytest_k8sha._wait import eventually
 from pytest_k8sha.errors import Inconclusive, K8shaError
 from pytest_k8sha.model import nonce
@@ -17,8 +19,10 @@ from pytest_k8sha.probes import canary, control_plane
 from pytest_k8sha.probes.api import apiread
 from pytest_k8sha.probes.availability import availability
 from pytest_k8sha.probes.interval import Interval
+from pytest_k8sha.probes.sample import Outcome as Sent
 from pytest_k8sha.recovery.etcd import content, moment, snapshot, trial
 from pytest_k8sha.recovery.etcd.gateway import Gateway, KeyValue, MemberGone, WatchEnd
+from pytest_k8sha.recovery.history import Rta
 from pytest_k8sha.recovery.ledger import Ledger, Outcome
 from pytest_k8sha.recovery.stores import ConfigMapStore
 from pytest_k8sha.recovery.writer import LedgerWriter
@@ -87,7 +91,8 @@ class MemberAfter:
 class Drill:
     """What a restore led to. ``source`` is what the snapshot lacks of what it was taken of, None for one that was
     given; ``revision`` the newest one before the disaster; ``inject`` is when the members were killed, on the monotonic
-    clock; ``rto`` the seconds until the API served again, None when a probe saw no outage."""
+    clock; ``rto`` the seconds until the API served again, None when a probe saw no outage; ``rta`` has it by its parts,
+    verification included."""
 
     taken: Taken
     source: content.Difference | None
@@ -97,6 +102,7 @@ class Drill:
     inject: Interval
     loss: Loss
     rto: Interval | None
+    rta: Rta | None = None
     disagreements: list[str] = field(default_factory=list)
     servers: int = 0
     listed: int = 0
@@ -161,6 +167,7 @@ def run(cluster: Cluster, plan: EtcdPlan, namespace: str, folder: Path) -> Drill
                 revision = max(gateway.revision for gateway in gateways)
                 fault = _lose(cluster, gateways, probe)
             inject = Interval(fault.start, fault.end or fault.start)
+            began = _clock.now()
             members = _restore(cluster, plan, storage, gateways, taken, revision)
             probe.await_recovery(_START)
             outage = probe.outage()
@@ -168,6 +175,9 @@ def run(cluster: Cluster, plan: EtcdPlan, namespace: str, folder: Path) -> Drill
         loss = ledger.compare(store.read(), inject=inject)
         found = Drill(taken, source, revision, content.digest(taken.content), members, inject, loss, rto)
         _look(cluster, found, namespace, workload, servers)
+        if rto is not None:
+            noticed = min(s.done for s in outage.samples if s.outcome is not Sent.MISSED and not s.ok)
+            found.rta = Rta.between(inject, max(noticed, inject.lo), began, rto, _clock.now())
     finally:
         ledger.close()
     return found
@@ -215,9 +225,9 @@ def _fresh(storage: Storage) -> Path:
 def _lose(cluster: Cluster, gateways: list[Gateway], probe: Probe) -> Fault:
     """The disaster: every member of etcd is killed, and stays down."""
     try:
-        with probe.fault("every member of etcd is lost"):
-            for member in range(len(gateways)):
-                cluster.faults.kill("etcd", member)
+        # All at once: how long the killing takes is part of the error bar of the RTO, and a large store dies slowly.
+        with ThreadPoolExecutor(len(gateways)) as pool, probe.fault("every member of etcd is lost"):
+            list(pool.map(lambda member: cluster.faults.kill("etcd", member), range(len(gateways))))
         _prove_gone(gateways)
     except BaseException:
         cluster.faults.heal()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_k8sha.errors import Inconclusive
 from pytest_k8sha.recovery.etcd import drill, moment
+from pytest_k8sha.recovery.history import PARTS
 from pytest_k8sha.recovery.objective import within
 
 if TYPE_CHECKING:
@@ -123,3 +124,7 @@ def soon_back(judge: Judge, found: Drill, objectives: Objectives) -> None:
     if found.rto is None:
         raise Inconclusive("no request of the probe failed during the restore, so there was no outage to measure")
     within(judge, "RTO", found.rto, objectives.rto, "rehearse the restore, and have its commands ready")
+    if found.rta is not None:
+        for part in PARTS:
+            value = getattr(found.rta, part)
+            judge.measure(f"RTA {part}", value.hi, "s", value.lo, value.hi)
