@@ -10,7 +10,7 @@ import pytest
 
 from pytest_k8sha.errors import EnvironmentFailure, StartFailed, UsageError
 from pytest_k8sha.providers.base import ClusterState
-from pytest_k8sha.providers.kind import preflight
+from pytest_k8sha.providers.kind import freezer, preflight
 from pytest_k8sha.providers.kind.engine import Engine
 from pytest_k8sha.providers.kind.provider import MARK_FILE, KindProvider
 from tests.unit import kind_fakes
@@ -191,3 +191,16 @@ def test_adoption_of_what_is_not_there(fakes: Fakes, tmp_path: Path) -> None:
     fakes.switch("dev.dev-control-plane")
     with pytest.raises(UsageError, match="did you mean 'dev'"):
         KindProvider().create(kind_fakes.order(tmp_path, argument="dve"))
+
+
+def test_frozen_groups_of_a_container_are_thawed(tmp_path: Path) -> None:
+    """What a killed runtime left frozen is thawed; the groups above it, and those of others, are not touched."""
+    name = "f" * 64
+    states = {"docker": "FROZEN", f"docker/{name}": "THAWED", f"docker/{name}/a": "FROZEN", "docker/e": "FROZEN"}
+    for path, state in states.items():
+        (tmp_path / path).mkdir(parents=True, exist_ok=True)
+        (tmp_path / path / freezer.STATE).write_text(state)
+    assert freezer.thaw(name, tmp_path) == [tmp_path / "docker" / name / "a" / freezer.STATE]
+    now = {path: (tmp_path / path / freezer.STATE).read_text() for path in states}
+    assert now == {**states, f"docker/{name}/a": "THAWED"}
+    assert freezer.thaw(name, tmp_path / "none") == []

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha import _clock, _process
 from pytest_k8sha.errors import EnvironmentFailure, K8shaError, ProgramFailed, ProgramUnavailable
+from pytest_k8sha.providers.kind import freezer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ENGINES = ("docker", "podman", "nerdctl")
 """In the order in which kind itself prefers them."""
@@ -22,6 +27,7 @@ CLUSTER_LABEL = "io.x-k8s.kind.cluster"
 ROLE_LABEL = "io.x-k8s.kind.role"
 CONTROL_PLANE = "control-plane"
 
+_ID = re.compile("[0-9a-f]{64}")
 _ANSWER = 20.0
 """Seconds for a question to the engine."""
 _ACT = 60.0
@@ -141,6 +147,8 @@ class Engine:
             if not names and (attempt or not settle):
                 break
             if names:
+                if attempt:
+                    self._thaw(names)
                 gone += names
                 self.run("rm", "-f", "-v", *names, check=False)
         remaining = self.names(cluster)
@@ -153,6 +161,13 @@ class Engine:
         if volumes.stdout.split():
             self.run("volume", "rm", *volumes.stdout.split(), check=False)
         return list(dict.fromkeys(gone))
+
+    def _thaw(self, names: Sequence[str]) -> None:
+        """Lets processes of these containers end that a killed runtime has left frozen."""
+        seen = self.run("container", "inspect", "--format", "{{.Id}}", *names, timeout=_ANSWER, check=False)
+        for container in seen.stdout.split():
+            if _ID.fullmatch(container):
+                freezer.thaw(container)
 
     def names(self, cluster: str) -> list[str]:
         """The names of a cluster's containers, those that are stopped included."""
