@@ -21,7 +21,7 @@ ATTRIBUTE = "__k8sha_check__"
 ID_PATTERN = re.compile(r"[A-Z]{3}-[A-Z]{3}-\d{3}")
 """``SUITE-TOPIC-NUMBER``, such as TEN-ACC-004."""
 
-SUITES = {"TEN": "tenancy", "AVL": "availability", "FLO": "failover", "RST": "restore"}
+SUITES = {"TEN": "tenancy", "AVL": "availability", "FLT": "failover", "RST": "restore"}
 
 F = TypeVar("F", bound=Callable[..., Any])
 

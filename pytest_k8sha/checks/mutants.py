@@ -137,6 +137,11 @@ class Mutant(BaseModel):
     plan: dict[str, Any] = Field(
         default_factory=dict, description="parts of the restore plan that differ; `${folder}` holds the backups"
     )
+    contexts: dict[str, Literal["dead", "slow", "poor", "twin"]] = Field(
+        default_factory=dict,
+        description="further clusters of the fleet, as contexts: nobody answers; each answer takes more than a second; "
+        "few rights, with a token of an hour; the first cluster under a second name",
+    )
     spoil: list[Spoil] = Field(default_factory=list, description="damage to the backups, in this order")
     name: str = ""
     suite: str = ""
@@ -190,6 +195,7 @@ def union(mutants: Sequence[Mutant]) -> Mutant:
             "files": {name: text for mutant in mutants for name, text in mutant.files.items()},
             "overlay": [manifest for mutant in mutants for manifest in mutant.overlay],
             "faults": [fault for mutant in mutants for fault in mutant.faults],
+            "contexts": {name: sort for mutant in mutants for name, sort in mutant.contexts.items()},
             "options": [option for mutant in mutants for option in mutant.options],
             "name": mutants[0].together,
         }

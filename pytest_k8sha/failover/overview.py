@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import queue
-import re
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha import _clock
 from pytest_k8sha.errors import K8shaError, UsageError
-from pytest_k8sha.failover.sight import Sight, look
+from pytest_k8sha.failover.sight import Sight, look, minor
 from pytest_k8sha.kube import kubeconfig
 from pytest_k8sha.model import Verdict
 
@@ -137,8 +136,8 @@ def _of_one(sight: Sight, now: float) -> list[Remark]:
     for name in sight.addressless:
         tell(f"has a load balancer without an address: {name}")
     for kubelet, number in sorted(sight.kubelets.items()):
-        behind = _minor(sight.version) - _minor(kubelet)
-        if _minor(kubelet) and not 0 <= behind <= KUBELET_SKEW:
+        behind = minor(sight.version) - minor(kubelet)
+        if minor(kubelet) and not 0 <= behind <= KUBELET_SKEW:
             tell(f"has {number} kubelets of {kubelet} with an API server of {sight.version}", grave=True)
     for name, why in sight.unread.items():
         tell(f"did not let its {name} be read: {why}")
@@ -158,21 +157,16 @@ def twins(sights: Sequence[Sight]) -> list[tuple[str, str]]:
     return found
 
 
-def _minor(version: str) -> int:
-    found = re.match(r"v?\d+\.(\d+)", version)
-    return int(found[1]) if found else 0
-
-
 def _skew(sights: Sequence[Sight]) -> list[Remark]:
     """API servers of one fleet more than one minor version apart: what is written for one may not be for the other."""
-    known = [sight for sight in sights if _minor(sight.version)]
+    known = [sight for sight in sights if sight.speaks]
     if not known:
         return []
-    newest = max(known, key=lambda sight: _minor(sight.version))
+    newest = max(known, key=lambda sight: sight.speaks)
     return [
-        Remark(sight.name, f"runs {sight.version}, more than one minor version behind {newest.name} ({newest.version})")
+        Remark(sight.name, f"runs {sight.spoken}, more than one minor version behind {newest.name} ({newest.spoken})")
         for sight in known
-        if _minor(newest.version) - _minor(sight.version) > 1
+        if newest.speaks - sight.speaks > 1
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 from statistics import median
@@ -56,6 +57,8 @@ class Sight:
     took: float = 0.0
     uid: str = ""
     version: str = ""
+    emulates: str = ""
+    """The minor version whose API is served, where it is not the program's own (``--emulated-version``)."""
     latency: tuple[float, ...] = ()
     failing: tuple[str, ...] = ()
     """Checks of ``/readyz`` that failed, and workloads of the system without their replicas."""
@@ -83,11 +86,27 @@ class Sight:
         return median(self.latency) if self.latency else None
 
     @property
+    def spoken(self) -> str:
+        """The version whose API is served."""
+        return self.emulates or self.version
+
+    @property
+    def speaks(self) -> int:
+        """The minor number of that version; 0 where it is not known."""
+        return minor(self.spoken)
+
+    @property
     def not_ready(self) -> list[str]:
         return sorted(name for name, ready in self.nodes.items() if not ready)
 
     def as_dict(self) -> dict[str, Any]:
         return {**vars(self), "delay": self.delay}
+
+
+def minor(version: str) -> int:
+    """36 of ``v1.36.3``; 0 for what is no version."""
+    found = re.match(r"v?\d+\.(\d+)", version)
+    return int(found[1]) if found else 0
 
 
 def look(cluster: Cluster, seconds: float) -> Sight:
@@ -128,7 +147,10 @@ def _items(cluster: Cluster, clock: _clock.Deadline, path: str, **query: Any) ->
 
 
 def _version(cluster: Cluster, clock: _clock.Deadline, seen: Sight) -> None:
-    seen.version = str(_get(cluster, clock, "/version").get("gitVersion", ""))
+    said = _get(cluster, clock, "/version")
+    seen.version = str(said.get("gitVersion", ""))
+    if said.get("emulationMinor") and said["emulationMinor"] != said.get("minor"):
+        seen.emulates = f"v{said.get('emulationMajor', '1')}.{said['emulationMinor']}"
     taken = []
     for _ in range(ASKED):
         one = _clock.Deadline(0)

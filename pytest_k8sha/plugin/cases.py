@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = "_k8sha"
 TARGET = "_k8sha_target"
+OVERVIEW = "fleet_overview"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Case:
     cluster: str
     everywhere: bool
     """The test uses the whole fleet."""
+    overlooks: bool
+    """The test looks at the fleet as it is: a cluster that is not there is something to see, no reason to stop."""
     judged: bool
     """The verdict comes from the judge: a check, or a test that asks for `judge`."""
     judge: Judge = field(default_factory=Judge)
@@ -105,7 +108,8 @@ def case_of(item: pytest.Item) -> Case | None:
         spec=spec,
         needs=needs_of(item),
         cluster=cluster,
-        everywhere=not cluster and "fleet" in names,
+        everywhere=not cluster and bool({"fleet", OVERVIEW} & set(names)),
+        overlooks=not cluster and OVERVIEW in names and "fleet" not in names,
         judged=spec is not None or "judge" in names,
         judge=Judge(rule=spec.title, remedy=spec.remedy) if spec else Judge(),
     )

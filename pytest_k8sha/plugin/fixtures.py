@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_k8sha.checks.judge import Judge
+    from pytest_k8sha.failover.overview import Overview
     from pytest_k8sha.fleet.cluster import Cluster
     from pytest_k8sha.fleet.fleet import Fleet
     from pytest_k8sha.model import Run
@@ -62,6 +63,14 @@ def k8sha_options(_k8sha: Session) -> Options:
 def fleet(_k8sha: Session) -> Fleet:
     """All clusters of the run: ``fleet["east"]`` is a `pytest_k8sha.Cluster`."""
     return _k8sha.fleet
+
+
+@pytest.fixture(scope="session")
+def fleet_overview(_k8sha: Session) -> Overview:
+    """One read-only look at all clusters together, those that do not answer among them."""
+    from pytest_k8sha.failover.judging import look
+
+    return look(_k8sha.fleet)
 
 
 @pytest.fixture(scope="session")

@@ -38,12 +38,13 @@ from pytest_k8sha.safety.journal import Journal
 from pytest_k8sha.settings import Settings
 from tests.integration import s3
 from tests.matrix import Matrix
+from tests.mutants import fleets
 from tests.mutants.webhook_server import WebhookServer
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "fixtures"
 SUITES = ROOT / "suites"
-WORKERS = {"tenancy": 2, "availability": 1}
+WORKERS = {"tenancy": 2, "availability": 1, "failover": 1}
 """Runs at the same time on one rig. Tenants do not see each other; workloads are judged for a cluster as a whole."""
 OPTIONS: dict[str, dict[str, Any]] = {
     "tenancy": {},
@@ -59,6 +60,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 OPTIONS["restore"] = OPTIONS["availability"]
+OPTIONS["failover"] = {"nodes": 2}
 GOOD_PLAN: dict[str, Any] = {
     "bia": "${folder}/bia.yaml",
     "records": ["${folder}/record.jsonl"],
@@ -186,6 +188,8 @@ class Rig:
         state = self._keep(name, OPTIONS[suite])
         if suite == "tenancy":
             self._cluster(state).apply(manifests.load([FIXTURES / "policies"]))
+        if suite == "failover":
+            fleets.furnish(self._cluster(state))
         return name
 
     def _keep(self, name: str, options: dict[str, Any]) -> ClusterState:
@@ -287,6 +291,33 @@ class Rig:
         outcome = self.mutant(union(mutants))
         return {mutant.name: outcome for mutant in mutants}
 
+    def fleets(self, mutants: list[Mutant]) -> dict[str, Outcome]:
+        """Mutants of the fleet, judged by one run: a good cluster, a broken one, and the contexts that are wrong."""
+        whole = union(mutants)
+        clock = _clock.Deadline(TIMEOUT)
+        folder = self.folder / f"fleet-{secrets.token_hex(3)}"
+        folder.mkdir()
+        good = ClusterState.load(self.settings.fleets / self._made("failover").result())
+        west = f"west-{folder.name[-6:]}"
+        options = {**OPTIONS["failover"], **whole.cluster}
+        try:
+            broken = self._keep(west, options)
+            for manifest in whole.overlay:
+                self._cluster(broken).resource(manifest["apiVersion"], manifest["kind"]).create(
+                    manifest, manifest["metadata"].get("namespace", "")
+                )
+            with fleets.contexts(folder, self._cluster(good), Path(broken.kubeconfig), whole.contexts) as orders:
+                nodes = [self.nodes[check] for check in whole.checks]
+                results, output, code = self._pytest(folder, {"clusters": orders}, nodes, clock, [])
+        finally:
+            self.keeper.drop(west)
+        seconds = clock.spent / len(mutants)
+        # Each counts for its own checks alone: what another one of the fleet broke is no merit of it.
+        return {
+            mutant.name: Outcome(seconds, [r for r in results if r["check"] in mutant.checks], output, code)
+            for mutant in mutants
+        }
+
     def mutant(self, mutant: Mutant) -> Outcome:
         return self.run(mutant.suite, mutant, mutant.checks)
 
@@ -316,8 +347,11 @@ class Rig:
         nodes = [self.nodes[check] for check in checks or self.of_suite(suite)]
         if mutant.faults:
             self._broken(name, options, mutant)
+        clusters = {name: order}
+        if suite == "failover":
+            clusters["second"] = {"provider": "local", **options}
         try:
-            results, output, code = self._pytest(folder, {"clusters": {name: order}}, nodes, clock, mutant.options)
+            results, output, code = self._pytest(folder, {"clusters": clusters}, nodes, clock, mutant.options)
         finally:
             if mutant.faults:
                 self.keeper.drop(name)

@@ -73,6 +73,11 @@ def outcomes(rig: Any, request: pytest.FixtureRequest) -> dict[str, Any]:
             batch = rig.submit(suite, rig.aliases, [MUTANTS[name] for name in beside[start : start + BATCH]])
             found |= {name: Share(batch, MUTANTS[name].name) for name in beside[start : start + BATCH]}
         together += beside
+    fleet = [name for name in names if MUTANTS[name].suite == "failover"]
+    if fleet:
+        batch = rig.submit("failover", rig.fleets, [MUTANTS[name] for name in fleet])
+        found |= {name: Share(batch, MUTANTS[name].name) for name in fleet}
+        together += fleet
     groups: dict[str, list[str]] = {}
     for name in set(names) - set(together):
         if MUTANTS[name].together:
