@@ -104,6 +104,17 @@ class ObjectStorePlan(Part):
         return self
 
 
+class VeleroPlan(Part):
+    """Backups that Velero makes of a cluster."""
+
+    store: ObjectStorePlan = Field(description="where its storage location keeps them")
+    namespaces: list[str] = Field(min_length=1, description="the namespaces that a backup must hold")
+    excluded: list[str] = Field(default_factory=list, description="kinds that are left out on purpose")
+    backup: str = Field(default="", description="the backup's name; empty: the newest of the store")
+    namespace: str = Field(default="velero", description="where Velero's own objects are")
+    max_age: Seconds = Field(default=86400.0, description="how old the backup may be, from its beginning")
+
+
 class Plan(Part):
     """One restore plan."""
 
@@ -118,6 +129,7 @@ class Plan(Part):
     object_stores: list[ObjectStorePlan] = Field(
         default_factory=list, alias="objectStores", description="where backups are kept (R6)"
     )
+    velero: VeleroPlan | None = Field(default=None, description="backups of Velero (R2)")
 
 
 def load(path: Path) -> Plan:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_k8sha.recovery.manifests.judging import Subject
     from pytest_k8sha.recovery.objects.judging import Stock
     from pytest_k8sha.recovery.plan import Plan
+    from pytest_k8sha.recovery.velero.stored import Stored
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +75,11 @@ def object_stores(restore_plan: Plan) -> list[Stock]:
     from pytest_k8sha.recovery.objects import judging
 
     return judging.look(restore_plan.object_stores)
+
+
+@pytest.fixture(scope="session")
+def velero_backup(restore_plan: Plan, private_folder: Path) -> Stored:
+    """The backup of Velero that the plan names, read from its store."""
+    from pytest_k8sha.recovery.velero import stored
+
+    return stored.read(restore_plan.velero, private_folder)

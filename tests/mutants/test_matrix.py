@@ -108,6 +108,7 @@ def test_every_check_passes_on_the_good_set_up(suite: str, rig: Any, outcomes: d
     checks = [check for check, spec in CATALOGUE.checks.items() if spec.suite == suite]
     seen = {check: outcome.verdicts(check) for check in checks}
     needing = {c for c in checks if CATALOGUE.checks[c].requires or CATALOGUE.checks[c].promises}
+    needing |= {check for check in checks if check.startswith("RST-VEL-")}
     excused = {c for c in needing if seen[c] == ["not evaluated"]}
     wrong = {
         check: [(r["verdict"], r["reason"]) for r in outcome.of(check)]
@@ -117,8 +118,9 @@ def test_every_check_passes_on_the_good_set_up(suite: str, rig: Any, outcomes: d
     assert not wrong, f"{wrong}\n{outcome.output[-4000:]}"
 
 
-# Those of the network, of what serves and the escapes need pods that run, and are judged in tests/kind.
-OTHERS = {"network", "serving", "escapes", "tenant-crd"}
+# Those of the network, of what serves and the escapes need pods that run, and are judged in tests/kind; those of Velero
+# need its server: tests/integration/test_restore_velero.py.
+OTHERS = {"network", "serving", "escapes", "tenant-crd", "velero"}
 
 
 @pytest.mark.parametrize("name", sorted(n for n, m in MUTANTS.items() if m.suite not in OTHERS))

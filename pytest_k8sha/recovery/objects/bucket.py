@@ -40,6 +40,9 @@ class Bucket(Protocol):
 
     def items(self) -> list[Item]: ...
 
+    def get(self, key: str) -> bytes:
+        """The content of one object."""
+
     def clock(self) -> Interval:
         """The store's clock now, in seconds since the epoch."""
 
@@ -68,6 +71,12 @@ class Folder:
         except OSError as error:
             raise Inconclusive(f"the folder {self._path} cannot be read ({error.strerror})") from error
         return found
+
+    def get(self, key: str) -> bytes:
+        try:
+            return (self._path / key).read_bytes()
+        except OSError as error:
+            raise Inconclusive(f"the file {self._path / key} cannot be read ({error.strerror})") from error
 
     def clock(self) -> Interval:
         return Interval.exactly(_clock.epoch())
@@ -109,6 +118,10 @@ class S3:
             if not answer.get("IsTruncated"):
                 return found
             query["ContinuationToken"] = answer["NextContinuationToken"]
+
+    def get(self, key: str) -> bytes:
+        found: bytes = self._ask("get_object", Bucket=self._name, Key=key)["Body"].read()
+        return found
 
     def clock(self) -> Interval:
         """By the Date header, which has whole seconds, and the time that the answer took."""

@@ -1,0 +1,1 @@
+"""Backups that Velero made: what is in them, never what their phase says alone."""
