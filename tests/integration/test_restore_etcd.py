@@ -12,14 +12,17 @@ import pytest
 
 from pytest_k8sha import _process
 from pytest_k8sha._wait import eventually
-from pytest_k8sha.errors import Inconclusive, NotEvaluated
+from pytest_k8sha.checks.judge import Judge
+from pytest_k8sha.errors import Inconclusive, NotEvaluated, UsageError
 from pytest_k8sha.fleet.cluster import Cluster
 from pytest_k8sha.fleet.run import RunFolder
-from pytest_k8sha.model import Impact
+from pytest_k8sha.model import Impact, Verdict
 from pytest_k8sha.providers.registry import Registry
 from pytest_k8sha.recover import recover
-from pytest_k8sha.recovery.etcd import content, drill, snapshot, trial
+from pytest_k8sha.recovery.etcd import content, drill, judging, snapshot, trial
 from pytest_k8sha.recovery.etcd.gateway import Gateway, MemberGone
+from pytest_k8sha.recovery.manifests.backup import Backup, Key
+from pytest_k8sha.recovery.manifests.restore import restore
 from pytest_k8sha.recovery.plan import EtcdPlan
 from pytest_k8sha.settings import Settings
 
@@ -116,16 +119,25 @@ def test_a_snapshot_of_another_cluster_is_refused(used: Cluster, tmp_path: Path)
         drill.run(used, EtcdPlan(snapshot=path), namespace, tmp_path)
     assert taken.good
     assert used.faults.running("etcd") == (0,)
+    for told, verdict in ((False, Verdict.FAILED), (True, Verdict.PASSED)):
+        judge = Judge()
+        judging.current(judge, used, taken, EtcdPlan(snapshot=path, foreign=told))
+        assert judge.conclude()[0] is verdict
     used.delete_namespace(namespace, wait=False)
 
 
 def test_a_restore_is_refused_elsewhere(used: Cluster, tmp_path: Path) -> None:
-    """On a cluster that this project did not make, and below *disrupt*."""
+    """On a cluster that this project did not make, and below *disrupt*; a backup of manifests as well as a snapshot."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "refused"}}
+    backup = Backup(tmp_path, {Key.of(namespace): namespace})
     foreign = dataclasses.replace(used.state, made=False)
     for state, ceiling in ((foreign, Impact.DISRUPT), (used.state, Impact.EXERCISE)):
         cluster = Cluster(state, used.provider, run=used.run, private=tmp_path, ceiling=ceiling)
         with pytest.raises(NotEvaluated, match="a restore needs a cluster of ours"):
             _ = cluster.storage
+        with pytest.raises(UsageError, match="nothing is restored into it"):
+            restore(backup, cluster)
+    assert used.resource("v1", "Namespace").find("refused") is None
 
 
 def test_etcd_itself_does_not_see_what_the_trailer_shows(used: Cluster, tmp_path: Path) -> None:
