@@ -173,10 +173,12 @@ class _Recovery:
         return self._result
 
     def _workers(self, paths: list[Path]) -> None:
-        """Waits for the run's other processes, and ends those that do not see that their run is over."""
+        """Waits for the run's other processes, and ends those that do not see that their run is over. The one that
+        recovers may have joined the run to look at it, and does not end itself."""
+        own = ProcessId.own()
         for path in paths:
             worker = journal.read(path).owner
-            if worker is None or not worker.alive:
+            if worker is None or worker == own or not worker.alive:
                 continue
             name = f"process {worker.pid} ({path.stem.removeprefix('journal-')})"
             if self._dry_run or worker.wait(WORKER_GRACE) or worker.end(WORKER_GRACE):

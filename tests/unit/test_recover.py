@@ -70,3 +70,15 @@ def test_a_damaged_journal_does_not_stop_the_clean_up(tmp_path: Path) -> None:
         (settings.runs / name / "journal.jsonl").write_bytes(b"\0\0{{{")
     assert [one.remains for one in recover(settings, Registry(), quiet)] == [[], []]
     assert list(settings.runs.iterdir()) == []
+
+
+def test_who_recovers_does_not_end_itself(tmp_path: Path) -> None:
+    """A process may have joined a run to look at it; when the run is dead and it recovers it, it goes on."""
+    settings = settings_in(tmp_path)
+    Journal(settings.runs / "r1" / "journal.jsonl", run="r1", label="me", owner=DEAD).close(clean=False)
+    Journal(settings.runs / "r1" / "journal-looker.jsonl", run="r1", label="me", owner=ProcessId.own()).close(
+        clean=False
+    )
+    (found,) = recover(settings, Registry(), quiet)
+    assert (found.removed, found.remains) == ([], [])
+    assert recover(settings, Registry(), quiet) == []
