@@ -227,5 +227,4 @@ class Together:
         looks = [meter.look() for meter in self._meters]
         if not looks:
             return unknown("nothing measures the effect")
-        wrong = next((one for one in looks if not one), None)
-        return wrong or felt("; ".join(one.seen for one in looks))
+        return Observation.all_of(looks)
