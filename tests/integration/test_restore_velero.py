@@ -35,6 +35,21 @@ PROGRAMS = [shutil.which(name, path=SEARCHED) for name in ("velero", "velero-plu
 MUTANTS = {m.name: m for m in mutants.load([ROOT / "fixtures" / "mutants" / "velero"]).values()}
 ENDED = {"Completed", "PartiallyFailed", "Failed", "FailedValidation"}
 
+DEPLOYMENT: dict[str, Any] = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "velero", "namespace": "velero"},
+    "spec": {
+        "replicas": 0,
+        "selector": {"matchLabels": {"app": "velero"}},
+        "template": {
+            "metadata": {"labels": {"app": "velero"}},
+            "spec": {"containers": [{"name": "velero", "image": "velero/velero:v1.18.3"}]},
+        },
+    },
+}
+"""A restore asks it for the image of its helpers; the server itself runs beside the cluster."""
+
 pytestmark = pytest.mark.skipif(not all(PROGRAMS), reason="velero and velero-plugin-for-aws are not installed")
 
 
@@ -96,7 +111,7 @@ def velero(local_cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
         one["metadata"].pop("finalizers", None)  # nobody here takes it off
     cluster.apply([*manifests.load([folder / "definitions.yaml"]), *vault])
     space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "velero"}}
-    cluster.apply([space])
+    cluster.apply([space, DEPLOYMENT])
     cluster.client.discovery.forget()
     with s3.service() as url:
         env = {**os.environ, **local_cluster.env, **{name.upper(): value for name, value in s3.KEYS.items()}}
@@ -146,7 +161,7 @@ def test_a_good_backup_passes(velero: Velero, tmp_path: Path) -> None:
     """Everything of the namespace is in the archive, an object of a custom kind included; the location is available."""
     results, output = velero.judged(tmp_path)
     assert {check: r["verdict"] for check, r in results.items()} == dict.fromkeys(results, "passed"), output
-    assert len(results) == 2
+    assert len(results) == 3
     subjects = {f["subject"] for f in results["RST-VEL-001"]["findings"] if f["verdict"] == "passed"}
     assert "Deed vault/main-street-1" in subjects, subjects
 
