@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,11 @@ import click
 from pytest_k8sha.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from pytest_k8sha.failover.overview import Overview
     from pytest_k8sha.failover.sight import Sight
+    from pytest_k8sha.fleet.cluster import Cluster
     from pytest_k8sha.providers.base import ClusterState
 
 
@@ -48,28 +52,102 @@ def status(
 
     Without options: the clusters that `k8sha up` keeps. Exit code 1 when something is wrong with one of them.
     """
-    import tempfile
-
     from pytest_k8sha.cli import console
     from pytest_k8sha.failover import overview
-    from pytest_k8sha.fleet.cluster import Cluster
-    from pytest_k8sha.model import Impact, Run, Verdict
-    from pytest_k8sha.providers.registry import Registry
+    from pytest_k8sha.model import Verdict
 
-    registry = Registry()
-    states = _states(contexts, kubeconfig, all_contexts=all_contexts)
-    run = Run(id="status", owner="status", expires=0)
-    with tempfile.TemporaryDirectory(prefix="k8sha-", ignore_cleanup_errors=True) as private:
-        clusters = {
-            name: Cluster(state, registry.get(state.provider), run=run, private=Path(private), ceiling=Impact.OBSERVE)
-            for name, state in states.items()
-        }
+    with _opened(_states(contexts, kubeconfig, all_contexts=all_contexts)) as clusters:
         seen = overview.survey(clusters, timeout)
     if as_json:
         console.dump(seen.as_dict())
     else:
         show(seen)
     ctx.exit(0 if seen.verdict is Verdict.PASSED else 1)
+
+
+@fleet.command("drift")
+@click.option("--context", "contexts", multiple=True, metavar="NAME", help="A context of the kubeconfig. Repeatable.")
+@click.option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The kubeconfig (default: KUBECONFIG, then ~/.kube/config).",
+)
+@click.option("--namespace", default="", metavar="NAME", help="Only objects of this namespace (default: all).")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    metavar="APIVERSION/KIND",
+    help="What is compared, such as apps/v1/Deployment or v1/Service. Repeatable.",
+    required=True,
+)
+@click.option(
+    "--override",
+    "overrides",
+    multiple=True,
+    metavar="KIND[/NAMESPACE/NAME]:PATH",
+    help="A difference that is meant, such as Deployment.apps/shop/web:spec.replicas. Repeatable.",
+)
+@options.as_json
+@options.debug
+@click.pass_context
+def drift(
+    ctx: click.Context,
+    contexts: tuple[str, ...],
+    kubeconfig: Path | None,
+    namespace: str,
+    kinds: tuple[str, ...],
+    overrides: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> None:
+    """Compare the objects of clusters with those of the first one, read-only, and tell every difference by its path.
+
+    What a server sets is left out, and so are lists' orders where they mean nothing. Values are not shown. Exit code 1
+    when something differs.
+    """
+    from pytest_k8sha.cli import console
+    from pytest_k8sha.errors import UsageError
+    from pytest_k8sha.failover import drift as drifts
+
+    wanted = []
+    for text in kinds:
+        version, slash, kind = text.rpartition("/")
+        if not slash or not kind:
+            raise UsageError("a kind is given as APIVERSION/KIND", value=text, remedy="e.g. apps/v1/Deployment")
+        wanted.append((version, kind))
+    meant = [drifts.Override.parse(text) for text in overrides]
+    states = _states(contexts, kubeconfig, all_contexts=False)
+    if len(states) < 2:
+        raise UsageError("drift takes two clusters or more", value=", ".join(states), remedy="name two by --context")
+    with _opened(states) as clusters:
+        sets = drifts.read(clusters, wanted, namespace)
+        found = drifts.compare(sets, meant)
+    if as_json:
+        console.dump({"objects": {n: len(o) for n, o in sets.items()}, "differences": [vars(d) for d in found]})
+    else:
+        for one in found:
+            console.say(str(one))
+        read = ", ".join(f"{len(objects)} in {name}" for name, objects in sets.items())
+        console.say(f"{len(found)} differences; objects read: {read}")
+    ctx.exit(1 if found else 0)
+
+
+@contextmanager
+def _opened(states: Mapping[str, ClusterState]) -> Iterator[dict[str, Cluster]]:
+    """Clusters that are looked at and not touched."""
+    import tempfile
+
+    from pytest_k8sha.fleet.cluster import Cluster
+    from pytest_k8sha.model import Impact, Run
+    from pytest_k8sha.providers.registry import Registry
+
+    registry, run = Registry(), Run(id="look", owner="look", expires=0)
+    with tempfile.TemporaryDirectory(prefix="k8sha-", ignore_cleanup_errors=True) as private:
+        yield {
+            name: Cluster(state, registry.get(state.provider), run=run, private=Path(private), ceiling=Impact.OBSERVE)
+            for name, state in states.items()
+        }
 
 
 def show(seen: Overview) -> None:

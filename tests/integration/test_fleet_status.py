@@ -97,3 +97,23 @@ def test_only_reads_are_sent(local_cluster: KeptCluster, tmp_path: Path, monkeyp
     assert only["rights"]["list pods"] is True
     assert only["uid"]
     assert (code, seen["remarks"]) == (0, [])
+
+
+def test_drift_of_one_cluster_is_refused(local_cluster: KeptCluster, tmp_path: Path) -> None:
+    """Two contexts that lead to one cluster, and a fleet of one, are told as mistakes, and never as a likeness."""
+    file = kubeconfig(tmp_path / "config", local_cluster.kubeconfig, ["east", "west"], {})
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest_k8sha.cli",
+        "fleet",
+        "drift",
+        "--kubeconfig",
+        str(file),
+        "--kind",
+        "v1/Service",
+    ]
+    alone = _process.run([*argv, "--context", "east"], timeout=60, check=False)
+    assert (alone.code, "two clusters or more" in alone.stderr) == (2, True), alone.stderr
+    twins = _process.run([*argv, "--context", "east", "--context", "west"], timeout=60, check=False)
+    assert (twins.code, "west is the same cluster as east" in twins.stderr) == (2, True), twins.stderr
