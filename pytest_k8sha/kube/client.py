@@ -17,6 +17,7 @@ import urllib3
 
 from pytest_k8sha import __version__, _clock
 from pytest_k8sha.errors import ApiError, Inconclusive, TransportError
+from pytest_k8sha.kube import tls
 from pytest_k8sha.kube.discovery import Discovery
 from pytest_k8sha.kube.resources import Resource
 from pytest_k8sha.model import nonce
@@ -90,7 +91,9 @@ class Client:
     def api_client(self) -> ApiClient:
         """This thread's ``ApiClient``."""
         if not hasattr(self._local, "client"):
-            self._local.client = self._make()
+            made = self._make()
+            tls.pooled(made.rest_client.pool_manager.connection_pool_kw)
+            self._local.client = made
         client: ApiClient = self._local.client
         return client
 

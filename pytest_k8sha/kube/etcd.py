@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pytest_k8sha.errors import ApiError, ImpactRefused, TransportError
+from pytest_k8sha.kube.tls import closing
 from pytest_k8sha.model import Impact
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Etcd:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=str(self._access.ca))
+        context = closing(ssl.create_default_context(cafile=str(self._access.ca)))
         context.load_cert_chain(self._access.cert, self._access.key)
         return context
 

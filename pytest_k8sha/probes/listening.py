@@ -11,6 +11,8 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_k8sha.kube.tls import closing
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -43,7 +45,7 @@ def ask(listener: Listener, timeout: float = TIMEOUT) -> Answer:
     """One handshake. ``timeout`` is in seconds."""
     from cryptography import x509
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = closing(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         with (

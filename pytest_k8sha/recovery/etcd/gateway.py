@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pytest_k8sha import _clock
 from pytest_k8sha.errors import Inconclusive
+from pytest_k8sha.kube.tls import closing
 from pytest_k8sha.providers.local import layout
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Gateway:
     @classmethod
     def all_of(cls, access: EtcdAccess) -> list[Gateway]:
         """Each member of a cluster's etcd, over TLS, with a client certificate."""
-        context = ssl.create_default_context(cafile=str(access.ca))
+        context = closing(ssl.create_default_context(cafile=str(access.ca)))
         context.load_cert_chain(access.cert, access.key)
 
         def of(url: str) -> Gateway:
