@@ -50,6 +50,20 @@ def test_a_drain_ends(drained: Drained, judge: Judge) -> None:
 
 
 @check(
+    "AVL-SRV-002",
+    "Evictions lose no request",
+    severity="high",
+    impact="disrupt",
+    why="Nodes are drained at every upgrade; whoever loses requests then loses them often.",
+    remedy="Give pods a preStop and a grace in which their last requests end, and two replicas or more.",
+    controls=RECOVERY,
+    requires=REAL,
+)
+def test_evictions_lose_no_request(drained: Drained, judge: Judge) -> None:
+    drained.traffic.judge(judge)
+
+
+@check(
     "AVL-STS-002",
     "No two pods of one name run, and a node that is declared lost frees its names with their claims",
     severity="critical",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,14 +20,20 @@ from pytest_k8sha.errors import RequestError
 from pytest_k8sha.fleet.cluster import Cluster
 from pytest_k8sha.kube import manifests
 from pytest_k8sha.model import Finding, Verdict
+from pytest_k8sha.providers.kind.engine import Engine
 from pytest_k8sha.providers.kind.options import ZONE
 from pytest_k8sha.settings import bundled
 from pytest_k8sha.workloads.inventory import read
 from pytest_k8sha.workloads.model import Inventory
+from tests.kind import kind_clusters
 from tests.kind.kind_clusters import Images
 
 MUTANTS = mutants.load([bundled("fixtures", "mutants", "serving")])
 SHOP = "shop"
+
+KEPT = "K8SHA_TEST_SERVING"
+"""Environment variable, for quick turns: a folder where ``python -m tests.kind.serving_rig FOLDER`` keeps the cluster
+of the trials. It ends with that program."""
 
 KUBELET = {"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1", "nodeLeaseDurationSeconds": 8}
 """A kubelet renews its lease after a quarter of this; the default of 40 s makes a lost node one for 50 s."""
@@ -67,6 +76,17 @@ def configuration(folder: Path, nodes: int = 3) -> Path:
         )
     )
     return path
+
+
+@contextmanager
+def cluster_in(base: Path, images: Images) -> Iterator[Cluster]:
+    """The cluster of the trials: one that is kept, or one of its own."""
+    kept = os.environ.get(KEPT)
+    if kept:
+        yield kind_clusters.opened(Path(kept))["avl"]
+        return
+    with kind_clusters.fleet(base, images.order("avl", config=configuration(base))) as fleet:
+        yield fleet["avl"]
 
 
 def objects(mutant: Mutant, images: Images, node: str) -> list[dict[str, Any]]:
@@ -154,3 +174,12 @@ def forcing(cluster: Cluster, namespace: str) -> Iterator[None]:
     finally:
         over.set()
         thread.join(timeout=30)
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    os.environ.pop(KEPT, None)
+    with cluster_in(folder, Images.of(Engine.find())):
+        sys.stdout.write("made\n")
+        sys.stdout.flush()
+        signal.pause()

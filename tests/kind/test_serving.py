@@ -5,14 +5,14 @@ All set-ups live side by side, each in a namespace of its name, so that one tria
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 
 import pytest
 
-from pytest_k8sha.chaos.serving import draining, lost, objectives, removal
+from pytest_k8sha.chaos.serving import draining, lost, objectives, removal, update
 from pytest_k8sha.checks.catalogue import Catalogue
 from pytest_k8sha.checks.judge import Judge
 from pytest_k8sha.checks.mutants import Mutant
@@ -20,11 +20,13 @@ from pytest_k8sha.fleet.cluster import Cluster
 from pytest_k8sha.providers.kind.engine import Engine
 from pytest_k8sha.settings import bundled
 from pytest_k8sha.workloads.model import Inventory
-from tests.kind import kind_clusters, serving_rig
+from tests.kind import serving_rig
 from tests.kind.kind_clusters import Images
 from tests.kind.serving_rig import MUTANTS, SHOP, told, verdict
 
-DEMANDS = objectives.read(["drain within 40s", "kubelet within 60s"])
+DEMANDS = objectives.read(
+    ["drain within 40s", "delete within 40s", "kill within 40s", "update within 120s", "kubelet within 60s"]
+)
 LOST = 2
 """The node, in the order of their names, that is lost."""
 
@@ -39,8 +41,9 @@ class Stage:
     nodes: list[str]
     judges: dict[str, Judge] = field(default_factory=dict)
 
-    def inventory(self, *bases: str) -> Inventory:
-        spaces = [m.name for m in MUTANTS.values() if m.base in bases]
+    def inventory(self, *bases: str, checks: Collection[str]) -> Inventory:
+        """The good set-ups and the mutants of these checks alone: all others would only load the machine."""
+        spaces = [m.name for m in MUTANTS.values() if m.base in bases and set(m.checks) & set(checks)]
         return serving_rig.whole(self.cluster, [*spaces, *(f"{SHOP}-{base}" for base in bases)])
 
     def judge(self, check: str) -> Judge:
@@ -54,18 +57,21 @@ class Stage:
 
 def _pods(check: str, trial: Callable[..., None], name: str, **more: str) -> Callable[[Stage], None]:
     def run(stage: Stage) -> None:
-        trial(stage.cluster, stage.fresh(check), stage.inventory("serving"), DEMANDS[name], **more)
+        trial(stage.cluster, stage.fresh(check), stage.inventory("serving", checks=[check]), DEMANDS[name], **more)
 
     return run
 
 
 def _drain(stage: Stage) -> None:
-    drained = draining.drain(stage.cluster, stage.inventory("serving"), DEMANDS["drain"])
+    drained = draining.drain(
+        stage.cluster, stage.inventory("serving", checks=["AVL-NOD-003", "AVL-SRV-002"]), DEMANDS["drain"]
+    )
     draining.judge_drain(stage.fresh("AVL-NOD-003"), drained)
+    drained.traffic.judge(stage.fresh("AVL-SRV-002"))
 
 
 def _kubelet(stage: Stage) -> None:
-    inventory = stage.inventory("serving", "names")
+    inventory = stage.inventory("serving", "names", checks=["AVL-STS-002"])
     with ExitStack() as stack:
         for mutant in MUTANTS.values():
             if mutant.cluster.get("operator") == "force":
@@ -75,6 +81,10 @@ def _kubelet(stage: Stage) -> None:
 
 
 TRIALS: dict[str, Callable[[Stage], None]] = {
+    "AVL-SRV-001": _pods("AVL-SRV-001", update.update, "update"),
+    "AVL-SRV-002": _drain,
+    "AVL-SRV-003": _pods("AVL-SRV-003", removal.remove, "delete"),
+    "AVL-SRV-005": _pods("AVL-SRV-005", removal.remove, "kill", action="container-kill"),
     "AVL-PRB-003": _pods("AVL-PRB-003", removal.unready, "unready"),
     "AVL-NOD-003": _drain,
     "AVL-STS-002": _kubelet,
@@ -99,9 +109,7 @@ def apply_all(stage: Stage) -> None:
 @pytest.fixture(scope="module")
 def stage(engine: Engine, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A cluster of three nodes with every set-up on it."""
-    base = tmp_path_factory.mktemp("serving")
-    with kind_clusters.fleet(base, images.order("avl", config=serving_rig.configuration(base))) as fleet:
-        cluster = fleet["avl"]
+    with serving_rig.cluster_in(tmp_path_factory.mktemp("serving"), images) as cluster:
         nodes = sorted(n["metadata"]["name"] for n in cluster.resource("v1", "Node").list())
         made = Stage(cluster, images, engine, nodes)
         apply_all(made)

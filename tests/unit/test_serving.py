@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_k8sha.chaos.serving import objectives
+from pytest_k8sha.chaos.serving import objectives, update
 from pytest_k8sha.chaos.serving.film import Film, Frame, PodSeen, serving, trouble
 from pytest_k8sha.chaos.serving.traffic import fitting
 from pytest_k8sha.errors import UsageError
@@ -156,3 +156,38 @@ def test_why_a_pod_does_not_run() -> None:
     assert trouble(making) == ""
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room"}
     assert trouble({"status": {"conditions": [condition]}}) == "Unschedulable: no room"
+
+
+def rolled(**status: int) -> dict[str, Any]:
+    """A Deployment of two replicas whose third template the controller has seen."""
+    spec = {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": {"spec": {"containers": []}}}
+    meta = {"name": "web", "namespace": "shop", "generation": 3}
+    seen = {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2, **status}
+    return {"kind": "Deployment", "metadata": meta, "spec": spec, "status": seen}
+
+
+def test_an_update_is_over_when_nothing_old_is_left() -> None:
+    """An old template, an old replica, one that is not ready and one that still stops: each keeps it going."""
+    pod = PodSeen(
+        "old", "shop", "web-1", "n1", {"app": "web"}, ready=True, leaving=True, restarts=0, address="", trouble=""
+    )
+    gone = Frame(5.0, 5.1, {}, {}, {}, {})
+    stops = Frame(5.0, 5.1, {"old": pod}, {}, {}, {})
+    one = update.Updated(Workload(rolled()), began=4.0, old=frozenset({"old"}))
+    left = update._left
+    assert left(rolled(), one, gone) == ""
+    assert left(rolled(), one, stops) == "old pods are still stopping"
+    early = Frame(3.9, 4.2, {}, {}, {}, {})
+    assert left(rolled(), one, early) == "old pods are still stopping", "a look from before the update proves nothing"
+    assert "not seen" in left(rolled(observedGeneration=2), one, gone)
+    for status in ({"updatedReplicas": 1}, {"readyReplicas": 1}, {"replicas": 3}):
+        assert "are new" in left(rolled(**status), one, gone)
+
+
+def test_what_no_update_reaches_is_left_out() -> None:
+    """A paused Deployment and a StatefulSet that waits to be told would only look stuck."""
+    paused, waiting, told = rolled(), rolled(), rolled()
+    paused["spec"]["paused"] = True
+    waiting["kind"], waiting["spec"]["updateStrategy"] = "StatefulSet", {"type": "OnDelete"}
+    workloads = [Workload(o) for o in (paused, waiting, told)]
+    assert list(update.fitting(workloads)) == [workloads[2]]

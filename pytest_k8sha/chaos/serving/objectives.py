@@ -30,7 +30,10 @@ class Demand:
 NOTHING = "error_rate <= 0%"
 
 DEFAULTS: Mapping[str, Demand] = {
+    "update": Demand(NOTHING, 600.0, "no error: preStop and grace exist for it; 600 s: spec.progressDeadlineSeconds"),
     "drain": Demand(NOTHING, 300.0, "no error, as for an update; 300 s: half an hour for a cluster of six nodes"),
+    "delete": Demand(NOTHING, 60.0, "no error, as for an update; 60 s: a start-up probe of 30 times 2 s"),
+    "kill": Demand("longest <= 5s", 60.0, "5 s: three readiness probes of one second, and slack; 60 s as for delete"),
     "unready": Demand("", 30.0, "30 s: three readiness probes of 10 s, the defaults of the API"),
     "kubelet": Demand(
         NOTHING, 75.0, "no error: the containers go on; 75 s: 50 s grace (40 s before 1.32) and half again"

@@ -1,8 +1,9 @@
-"""A container of one pod of each workload is frozen: when its Service leaves the pod out, and lets it in again."""
+"""One pod of each workload is deleted, or its container killed or frozen, while traffic goes on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pytest_k8sha import _clock
@@ -10,6 +11,7 @@ from pytest_k8sha.chaos.experiment import Experiment
 from pytest_k8sha.chaos.order import order
 from pytest_k8sha.chaos.pods import PodsEngine
 from pytest_k8sha.chaos.serving.film import Film
+from pytest_k8sha.chaos.serving.traffic import Traffic
 from pytest_k8sha.workloads import fronts
 from pytest_k8sha.workloads.model import is_ready
 
@@ -39,6 +41,14 @@ class Taken:
     def see(self, frame: Frame) -> None:
         self.pod = next((pod for pod in frame.of(self.workload) if pod.name == self.name), None)
 
+    def whole(self, frame: Frame, action: str) -> bool:
+        """All replicas are ready, and what was taken is not among them as it was."""
+        now = {pod.uid: pod for pod in frame.ready(self.workload)}
+        same = now.get(self.pod.uid) if self.pod is not None else None
+        if self.pod is not None and same is not None and (action == "delete" or same.restarts <= self.pod.restarts):
+            return False
+        return len(now) >= self.workload.replicas
+
 
 def chosen(inventory: Inventory) -> list[Taken]:
     """One ready pod of each workload: the first by name, so that a second run takes the same."""
@@ -64,10 +74,56 @@ def ordered(name: str, action: str, taken: Sequence[Taken], demand: Demand) -> O
     )
 
 
+def remove(cluster: Cluster, judge: Judge, inventory: Inventory, demand: Demand, *, action: str = "delete") -> None:
+    """Takes one pod, or its container, of each workload away; all are judged by their replicas and by their users.
+
+    ``action`` is delete or container-kill.
+    """
+    taken = chosen(inventory)
+    _without(judge, inventory, taken)
+    if not taken:
+        return
+    experiment = Experiment(cluster, ordered(action, action, taken, demand), PodsEngine(cluster))
+    names = {str(t.workload) for t in taken}
+    doors = [front for front in fronts.fronts(inventory) if str(front.workload) in names]
+    with Traffic(cluster, doors, demand) as traffic, Film(cluster) as film:
+        for one in taken:
+            one.see(film.last)
+        with traffic.fault(action), experiment.running():
+            begun = experiment.report.injected[0]
+            film.until(
+                lambda frame: all(one.whole(frame, action) for one in taken),
+                timeout=demand.within,
+                what="every workload is whole again",
+            )
+        moments = [film.moment(partial(one.whole, action=action), since=begun) for one in taken]
+    for one, moment in zip(taken, moments, strict=True):
+        _replaced(judge, one, moment, demand, film.last, action)
+    traffic.judge(judge)
+
+
+def _replaced(judge: Judge, one: Taken, moment: Moment, demand: Demand, last: Frame, action: str) -> None:
+    rule = f"all replicas are ready again within {demand.within:g} s ({demand.source})"
+    if moment.hi is not None:
+        measured(judge, f"{one.workload} whole again after {action}", moment)
+        judge.that(moment.lo <= demand.within, one.workload, seen=f"{one.name}: whole again {moment}", rule=rule)
+        return
+    waits = "; ".join(sorted({pod.trouble for pod in last.of(one.workload) if pod.trouble}))
+    seen = f"{len(last.ready(one.workload))} of {one.workload.replicas} ready {moment}{': ' if waits else ''}{waits}"
+    judge.bad(one.workload, seen=f"{one.name}: {seen}", rule=rule)
+
+
 def measured(judge: Judge, name: str, moment: Moment) -> None:
     """A moment as a figure of the report."""
     if moment.hi is not None:
         judge.measure(name, round(moment.hi, 2), "s", round(moment.lo, 2), round(moment.hi, 2))
+
+
+def _without(judge: Judge, inventory: Inventory, taken: Sequence[Taken]) -> None:
+    names = {str(t.workload) for t in taken}
+    for workload in inventory.scalable:
+        if str(workload) not in names:
+            judge.unsure(workload, "it has no ready pod that could be taken away")
 
 
 def unready(cluster: Cluster, judge: Judge, inventory: Inventory, demand: Demand) -> None:
