@@ -35,5 +35,5 @@ def test_a_dead_leader_is_replaced(cluster: Cluster, namespace: str, judge: Judg
     controls=RECOVERY,
     requires=["faults:heartbeat", "nodes>=2"],
 )
-def test_a_lost_node_is_made_up_for(cluster: Cluster, namespace: str, inventory: Inventory, judge: Judge) -> None:
-    node_loss.lose(cluster, judge, namespace, inventory)
+def test_a_lost_node_is_made_up_for(cluster: Cluster, namespace: str, present: Inventory, judge: Judge) -> None:
+    node_loss.lose(cluster, judge, namespace, present)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.request import Request, urlopen
 
 KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 REGION = "eu-central-1"
@@ -19,7 +20,9 @@ def service() -> Iterator[str]:
     server.start()
     try:
         host, port = server.get_host_and_port()
-        _make_buckets(f"http://{host}:{port}")
+        # What an earlier service of this process kept is still there: moto's memory is the process's.
+        with urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST"), timeout=10):
+            _make_buckets(f"http://{host}:{port}")
         yield f"http://{host}:{port}"
     finally:
         server.stop()
