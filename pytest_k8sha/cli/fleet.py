@@ -25,13 +25,8 @@ def fleet() -> None:
 
 
 @fleet.command("status")
-@click.option("--context", "contexts", multiple=True, metavar="NAME", help="A context of the kubeconfig. Repeatable.")
+@options.contexts
 @click.option("--all-contexts", is_flag=True, help="Every context of the kubeconfig.")
-@click.option(
-    "--kubeconfig",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The kubeconfig (default: KUBECONFIG, then ~/.kube/config).",
-)
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True, help="Seconds a cluster."
 )
@@ -66,12 +61,7 @@ def status(
 
 
 @fleet.command("drift")
-@click.option("--context", "contexts", multiple=True, metavar="NAME", help="A context of the kubeconfig. Repeatable.")
-@click.option(
-    "--kubeconfig",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The kubeconfig (default: KUBECONFIG, then ~/.kube/config).",
-)
+@options.contexts
 @click.option("--namespace", default="", metavar="NAME", help="Only objects of this namespace (default: all).")
 @click.option(
     "--kind",

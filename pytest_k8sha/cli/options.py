@@ -50,6 +50,18 @@ def as_json(function: F) -> F:
     )(function)
 
 
+def contexts(function: F) -> F:
+    """``--context`` and ``--kubeconfig``: gives ``contexts`` (a tuple of names) and ``kubeconfig`` (a path or None)."""
+    function = click.option(
+        "--kubeconfig",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="The kubeconfig (default: KUBECONFIG, then ~/.kube/config).",
+    )(function)
+    return click.option(
+        "--context", "contexts", multiple=True, metavar="NAME", help="A context of the kubeconfig. Repeatable."
+    )(function)
+
+
 def clusters(function: F) -> F:
     """``--cluster`` and ``--fleet``: gives ``cluster`` (a tuple of texts) and ``fleet`` (a path or None)."""
     function = click.option(

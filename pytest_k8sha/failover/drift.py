@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha.errors import Inconclusive, UsageError
 from pytest_k8sha.kube import kubeconfig
-from pytest_k8sha.recovery.manifests.rules import normal, skipped
+from pytest_k8sha.recovery.manifests.rules import differences, normal, skipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -138,7 +138,7 @@ def compare(sets: Mapping[str, Iterable[Object]], overrides: Sequence[Override] 
             if wanted is None or seen is None:
                 found.append(Difference(other, first, *key, how="missing" if seen is None else "extra"))
             elif wanted != seen:
-                found += [Difference(other, first, *key, how="different", path=p) for p in _paths(wanted, seen)]
+                found += [Difference(other, first, *key, how="different", path=p) for p in differences(wanted, seen)]
     return [one for one in found if not any(override.covers(one) for override in overrides)]
 
 
@@ -169,16 +169,3 @@ def _sorted(value: Any, field: str = "") -> Any:
                 return {f"[{key}]": _sorted(one) for key, one in named.items()}
     made = [_sorted(one) for one in value]
     return sorted(made) if field in UNORDERED and all(isinstance(one, str) for one in made) else made
-
-
-def _paths(wanted: Any, seen: Any, path: str = "") -> list[str]:
-    if isinstance(wanted, dict) and isinstance(seen, dict):
-        found = []
-        for key in sorted({*wanted, *seen}):
-            step = f"{path}{key}" if str(key).startswith("[") else f"{path}.{key}".lstrip(".")
-            found += _paths(wanted.get(key), seen.get(key), step)
-        return found
-    if isinstance(wanted, list) and isinstance(seen, list) and len(wanted) == len(seen):
-        pairs = enumerate(zip(wanted, seen, strict=True))
-        return [line for n, (a, b) in pairs for line in _paths(a, b, f"{path}[{n}]")]
-    return [] if wanted == seen else [path or "the object"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pytest_k8sha import _clock
 from pytest_k8sha.errors import NotEvaluated
 from pytest_k8sha.failover import overview
-from pytest_k8sha.failover.overview import IMBALANCE, KUBELET_SKEW, SLOW, SOON, Overview
+from pytest_k8sha.failover.overview import IMBALANCE, SLOW, SOON, Overview
 from pytest_k8sha.failover.sight import Sight, minor
 
 if TYPE_CHECKING:
@@ -115,19 +115,13 @@ def current(judge: Judge, seen: Overview) -> None:
 
 
 def fitting(judge: Judge, seen: Overview) -> None:
-    """Kubelets against their API server (https://kubernetes.io/releases/version-skew-policy/)."""
+    """Kubelets against their API server."""
     for one in _read(judge, seen, "version and latency", "nodes and resources"):
-        server = minor(one.version)
-        wrong = {
-            kubelet: number
-            for kubelet, number in one.kubelets.items()
-            if minor(kubelet) and not 0 <= server - minor(kubelet) <= KUBELET_SKEW
-        }
-        said = ", ".join(f"{number} kubelets of {kubelet}" for kubelet, number in sorted(wrong.items()))
+        said = ", ".join(f"{number} kubelets of {kubelet}" for kubelet, number in one.misfits.items())
         if not any(map(minor, one.kubelets)):
             judge.unsure(_name(one), "no kubelet tells its version")
             continue
-        judge.that(not wrong, _name(one), seen=f"API server {one.version}: {said or 'every kubelet fits it'}")
+        judge.that(not one.misfits, _name(one), seen=f"API server {one.version}: {said or 'every kubelet fits it'}")
 
 
 def distinct(judge: Judge, seen: Overview) -> None:

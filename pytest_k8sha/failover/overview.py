@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha import _clock
 from pytest_k8sha.errors import K8shaError, UsageError
-from pytest_k8sha.failover.sight import Sight, look, minor
+from pytest_k8sha.failover.sight import Sight, look
 from pytest_k8sha.kube import kubeconfig
 from pytest_k8sha.model import Verdict
 
@@ -27,9 +27,6 @@ SOON = 14 * 24 * 3600.0
 
 IMBALANCE = 0.3
 """Difference between the fullest and the emptiest cluster's share of a resource that is told of."""
-
-KUBELET_SKEW = 3
-"""Minor versions that a kubelet may be behind its API server (https://kubernetes.io/releases/version-skew-policy/)."""
 
 GRACE = 1.0
 """Seconds past the time-out that a look may take to come back; after that it is given up."""
@@ -135,10 +132,8 @@ def _of_one(sight: Sight, now: float) -> list[Remark]:
         tell(f"is asked with a {sight.credentials} that ends in {(sight.ends - now) / 3600:.1f} h")
     for name in sight.addressless:
         tell(f"has a load balancer without an address: {name}")
-    for kubelet, number in sorted(sight.kubelets.items()):
-        behind = minor(sight.version) - minor(kubelet)
-        if minor(kubelet) and not 0 <= behind <= KUBELET_SKEW:
-            tell(f"has {number} kubelets of {kubelet} with an API server of {sight.version}", grave=True)
+    for kubelet, number in sight.misfits.items():
+        tell(f"has {number} kubelets of {kubelet} with an API server of {sight.version}", grave=True)
     for name, why in sight.unread.items():
         tell(f"did not let its {name} be read: {why}")
     return found

@@ -41,6 +41,9 @@ NAMESPACED = (
 CLUSTER_WIDE = (("", "namespaces"), ("", "nodes"))
 """What the matrix of rights is about: (group, resource)."""
 
+KUBELET_SKEW = 3
+"""Minor versions that a kubelet may be behind its API server (https://kubernetes.io/releases/version-skew-policy/)."""
+
 
 @dataclass
 class Sight:
@@ -94,6 +97,17 @@ class Sight:
     def speaks(self) -> int:
         """The minor number of that version; 0 where it is not known."""
         return minor(self.spoken)
+
+    @property
+    def misfits(self) -> dict[str, int]:
+        """The kubelets that do not fit the API server, by their version, with how many there are: newer than it, or
+        more than `KUBELET_SKEW` minor versions older (https://kubernetes.io/releases/version-skew-policy/)."""
+        server = minor(self.version)
+        return {
+            kubelet: number
+            for kubelet, number in sorted(self.kubelets.items())
+            if minor(kubelet) and not 0 <= server - minor(kubelet) <= KUBELET_SKEW
+        }
 
     @property
     def not_ready(self) -> list[str]:

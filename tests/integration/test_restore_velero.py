@@ -26,14 +26,14 @@ from pytest_k8sha.kube import manifests
 from pytest_k8sha.model import Run
 from pytest_k8sha.providers.local.provider import LocalProvider
 from pytest_k8sha.record import chain
+from pytest_k8sha.recovery.velero.stored import API
+from pytest_k8sha.recovery.velero.trial import ENDED
 from tests.integration import s3
 
 ROOT = Path(__file__).parents[2]
-API = "velero.io/v1"
 SEARCHED = os.pathsep.join(filter(None, [os.environ.get("K8SHA_BIN_DIR"), os.environ.get("PATH")]))
 PROGRAMS = [shutil.which(name, path=SEARCHED) for name in ("velero", "velero-plugin-for-aws")]
 MUTANTS = {m.name: m for m in mutants.load([ROOT / "fixtures" / "mutants" / "velero"]).values()}
-ENDED = {"Completed", "PartiallyFailed", "Failed", "FailedValidation"}
 
 DEPLOYMENT: dict[str, Any] = {
     "apiVersion": "apps/v1",

@@ -142,11 +142,13 @@ def normal(obj: Mapping[str, Any]) -> Object:
 
 
 def differences(wanted: Any, seen: Any, path: str = "") -> list[str]:
-    """The paths at which two normal forms differ, values left out: they may be secrets."""
+    """The paths at which two normal forms differ, values left out: they may be secrets. A key in square brackets stands
+    for an element of a list, and follows its list as an index does."""
     if isinstance(wanted, dict) and isinstance(seen, dict):
         found = []
         for key in sorted({*wanted, *seen}):
-            found += differences(wanted.get(key), seen.get(key), f"{path}.{key}".lstrip("."))
+            step = f"{path}{key}" if str(key).startswith("[") else f"{path}.{key}".lstrip(".")
+            found += differences(wanted.get(key), seen.get(key), step)
         return found
     if isinstance(wanted, list) and isinstance(seen, list) and len(wanted) == len(seen):
         return [

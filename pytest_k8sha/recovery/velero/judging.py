@@ -11,14 +11,13 @@ from pytest_k8sha.probes.interval import Interval
 from pytest_k8sha.recovery.manifests import backup as backups
 from pytest_k8sha.recovery.manifests import completeness, rules
 from pytest_k8sha.recovery.objective import within
+from pytest_k8sha.recovery.velero.stored import API
 
 if TYPE_CHECKING:
     from pytest_k8sha.checks.judge import Judge
     from pytest_k8sha.fleet.cluster import Cluster
     from pytest_k8sha.recovery.plan import VeleroPlan
     from pytest_k8sha.recovery.velero.stored import Stored
-
-API = "velero.io/v1"
 
 
 def complete(judge: Judge, cluster: Cluster, stored: Stored, plan: VeleroPlan) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from pytest_k8sha.recovery.plan import VeleroPlan
 
+API = "velero.io/v1"
+
 _ARCHIVE = re.compile(r"(?:^|/)backups/([^/]+)/\1\.tar\.gz$")
 _OBJECT = re.compile(r"^resources/[^/]+/(?:cluster|namespaces/[^/]+)/[^/]+\.json$")
 

@@ -11,6 +11,7 @@ from pytest_k8sha.errors import K8shaError
 from pytest_k8sha.model import nonce
 from pytest_k8sha.recovery.manifests import backup as backups
 from pytest_k8sha.recovery.manifests import completeness, rules
+from pytest_k8sha.recovery.velero.stored import API
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from pytest_k8sha.recovery.plan import VeleroPlan
     from pytest_k8sha.recovery.velero.stored import Stored
 
-API = "velero.io/v1"
 ENDED = frozenset({"Completed", "PartiallyFailed", "Failed", "FailedValidation"})
 _TIMEOUT = 300.0
 
