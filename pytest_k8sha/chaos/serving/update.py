@@ -23,7 +23,7 @@ from pytest_k8sha.workloads import fronts
 from pytest_k8sha.workloads.model import Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_k8sha.chaos.serving.film import Frame
     from pytest_k8sha.chaos.serving.objectives import Demand
@@ -75,12 +75,15 @@ class Updates:
 
     def restart(self, film: Film) -> list[Updated]:
         """Rolls every workload out anew."""
-        stamp = nonce("restart")
-        return self._change(
-            film,
-            lambda _: {"metadata": {"annotations": {STAMP: stamp}}},
-            lambda w: {"metadata": {"annotations": {STAMP: w.annotations.get(STAMP)}}},
-        )
+        stamp, begun = nonce("restart"), []
+        for workload in self.workloads:
+            path = self._cluster.resource("apps/v1", workload.kind).kind.path(workload.namespace, workload.name)
+            back = _stamped(workload.annotations.get(STAMP))
+            number = undo.begin(self._cluster, str(workload), [Undo("PATCH", path, back, STRATEGIC)])
+            self._changed[path] = (workload, number, back)
+            begun.append(_begin(workload, film.last))
+            self._patch(path, _stamped(stamp))
+        return begun
 
     def take_back(self, film: Film | None = None) -> list[Updated]:
         """Every template as it was: a rollback."""
@@ -95,7 +98,6 @@ class Updates:
     def wait(self, film: Film, updates: Iterable[Updated], *, timeout: float) -> None:
         """Until each is over: all replicas are of the new template and ready, and the last old pod is gone."""
         waiting = list(updates)
-        deadline = _clock.Deadline(timeout)
 
         def over() -> bool:
             now = film.last
@@ -110,26 +112,9 @@ class Updates:
             return all(one.ended is not None for one in waiting)
 
         try:
-            eventually(over, what="the updates are over", timeout=deadline.left, interval=_EVERY, growth=1.0)
+            eventually(over, what="the updates are over", timeout=timeout, interval=_EVERY, growth=1.0)
         except WaitTimeout:
             return  # each says by itself why it is not over
-
-    def _change(
-        self,
-        film: Film,
-        there: Callable[[Workload], dict[str, Any]],
-        back: Callable[[Workload], dict[str, Any]],
-    ) -> list[Updated]:
-        begun = []
-        for workload in self.workloads:
-            kind = self._cluster.resource("apps/v1", workload.kind).kind
-            path = kind.path(workload.namespace, workload.name)
-            way_back = {"spec": {"template": back(workload)}}
-            number = undo.begin(self._cluster, str(workload), [Undo("PATCH", path, way_back, STRATEGIC)])
-            self._changed[path] = (workload, number, way_back)
-            begun.append(_begin(workload, film.last))
-            self._patch(path, {"spec": {"template": there(workload)}})
-        return begun
 
     def _patch(self, path: str, body: dict[str, Any]) -> None:
         self._cluster.client.request("PATCH", path, body=body, content_type=STRATEGIC)
@@ -166,6 +151,11 @@ def _over(judge: Judge, one: Updated, what: str, demand: Demand) -> None:
         return
     judge.measure(f"{what} of {one.workload}", round(one.seconds, 2), "s")
     judge.ok(one.workload, f"the {what} took {one.seconds:.1f} s")
+
+
+def _stamped(stamp: str | None) -> dict[str, Any]:
+    """The change of a workload; None takes the annotation away."""
+    return {"spec": {"template": {"metadata": {"annotations": {STAMP: stamp}}}}}
 
 
 def _begin(workload: Workload, frame: Frame | None) -> Updated:
