@@ -124,8 +124,6 @@ def test_the_check_passes_on_good_tenants(
     verdict, reason = judge.conclude(error)
     matrix.titles[check] = SUITE[check].title
     matrix.put(check, "escapes/good", str(verdict))
-    if check == "TEN-NOI-001" and verdict is Verdict.INCONCLUSIVE:
-        pytest.skip(f"the machine is too busy to measure noise on it: {reason}")
     open_ = [f for f in judge.findings if f.verdict is not Verdict.PASSED]
     assert verdict is Verdict.PASSED, f"{reason}\n{escape_tenants.told(open_)}"
     spoken = escape_tenants.told(judge.findings) + str(judge.tables) + reason

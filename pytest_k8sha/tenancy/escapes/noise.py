@@ -43,6 +43,9 @@ MOST = 2**30
 DEADLINE = 60.0
 """Seconds for the memory to be taken, or the taker to be killed."""
 
+SERVED = 60.0
+"""Seconds for a server to answer its first request: its pod is ready as soon as its program has been started."""
+
 UNBOUNDED = frozenset({"max", "-1"})
 
 
@@ -51,6 +54,8 @@ class Train:
     """Requests one after the other, each sent when the last was answered; seconds each, None where no answer came."""
 
     latencies: tuple[float | None, ...]
+    problem: str = ""
+    """Why the first that was lost was lost."""
 
     @property
     def lost(self) -> int:
@@ -66,7 +71,8 @@ class Train:
         return not self.lost and self.p99 <= slo
 
     def __str__(self) -> str:
-        return f"p99 {self.p99 * 1000:.0f} ms, {self.lost} of {len(self.latencies)} lost"
+        why = f" ({self.problem})" if self.problem else ""
+        return f"p99 {self.p99 * 1000:.0f} ms, {self.lost} of {len(self.latencies)} lost{why}"
 
 
 @dataclass(frozen=True)
@@ -80,17 +86,37 @@ class Meter:
 
 def ride(cluster: Cluster, pod: dict[str, Any]) -> Train:
     """A train of requests to the pod's server, over a forwarded port: no network policy is in the way."""
-    agent = Agent(cluster.client, Pod.of(pod, Namespace(pod["metadata"]["namespace"])), stage.PORT)
+    agent = _agent(cluster, pod)
     found: list[float | None] = []
+    problem = ""
     while len(found) < REQUESTS:
         with agent.line(min(LANES, REQUESTS - len(found))) as line:
             while line.room:
                 lane = line.send("/hostname")
                 line.listen(PATIENCE)
                 found.append(lane.latency)
+                if lane.latency is None:
+                    problem = problem or lane.problem or f"no answer in {PATIENCE:g} s"
                 if lane.problem:
                     break
-    return Train(tuple(found))
+    return Train(tuple(found), problem)
+
+
+def _agent(cluster: Cluster, pod: dict[str, Any]) -> Agent:
+    return Agent(cluster.client, Pod.of(pod, Namespace(pod["metadata"]["namespace"])), stage.PORT)
+
+
+def await_served(cluster: Cluster, pod: dict[str, Any]) -> None:
+    """Waits until the pod's server answers. Raises `Inconclusive` when it never does."""
+
+    def problem() -> str:
+        (lane,) = _agent(cluster, pod).batch(["/hostname"], PATIENCE)
+        return "" if lane.status == 200 else lane.problem or f"HTTP status {lane.status}"
+
+    try:
+        eventually(problem, what="the server answers", timeout=SERVED, interval=0.1, accept=lambda said: not said)
+    except WaitTimeout as error:
+        raise Inconclusive(f"the server in pod {pod['metadata']['name']} does not answer: {error}") from error
 
 
 def meter(cluster: Cluster, pod: dict[str, Any]) -> Meter:
@@ -127,6 +153,7 @@ def judge_cpu(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant], *, slo:
     image = stage.ensure_image(cluster)
     one, other = tenants[0], tenants[1]
     with stage.running(cluster, [stage.pod(other, image, stage.SERVE, node=node.name)]) as (server,):
+        await_served(cluster, server)
         before = ride(cluster, server)
         if not before.keeps(slo):
             raise Inconclusive(f"{other} is not served within {slo:g} s without any noise: {before}")
