@@ -170,8 +170,10 @@ class Client:
 
         Raises `ApiError` when the server refuses the upgrade, `TransportError` when there is no answer.
         """
-        from kubernetes.stream.ws_client import WSClient, get_websocket_url
+        from kubernetes.stream.ws_client import get_websocket_url
         from websocket import WebSocketBadStatusException, WebSocketException
+
+        from pytest_k8sha.kube.stream import Stream
 
         if any(name.lower().startswith("impersonate-") for name in self._headers):
             raise Inconclusive(
@@ -184,7 +186,7 @@ class Client:
         pairs = [(k, v) for k, values in query.items() for v in (values if isinstance(values, list) else [values])]
         url = get_websocket_url(configuration.host.rstrip("/") + path, pairs)  # type: ignore[no-untyped-call]
         try:
-            opened = WSClient(configuration, url, headers, capture_all=False, binary=True)  # type: ignore[no-untyped-call]
+            opened = Stream(configuration, url, headers, capture_all=False, binary=True)  # type: ignore[no-untyped-call]
         except WebSocketBadStatusException as error:
             status = _status_object(error.resp_body)
             raise ApiError(

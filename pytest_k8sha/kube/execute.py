@@ -63,7 +63,6 @@ def execute(
         out, err, status = _listen(socket, deadline, command[0], path)
     finally:
         socket.close()
-        socket.sock.shutdown()  # a connection that the server closed first is left open by `close`
     return Executed(_code(status, path), out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,13 @@ PATIENCE = 10.0
 
 BUSY = 0.5
 """The share of what it may take that a burner must have taken for its noise to count."""
+
+STARTING = 20.0
+"""Seconds for a burner to begin."""
+
+NOISE = 5.0
+"""Seconds of requests at least, while it burns: a limit is enforced in periods of a tenth of a second, and one train
+may be over in less than one second."""
 
 TAKE = 384 * 2**20
 """Bytes that a pod without a limit takes, to show that nothing stops it."""
@@ -84,13 +92,14 @@ class Meter:
     allowed: Fraction | None
 
 
-def ride(cluster: Cluster, pod: dict[str, Any]) -> Train:
-    """A train of requests to the pod's server, over a forwarded port: no network policy is in the way."""
-    agent = _agent(cluster, pod)
+def ride(cluster: Cluster, pod: dict[str, Any], *, seconds: float = 0.0) -> Train:
+    """A train of requests to the pod's server, over a forwarded port: no network policy is in the way. It goes on for
+    so many ``seconds`` at least."""
+    agent, clock = _agent(cluster, pod), _clock.Deadline(seconds)
     found: list[float | None] = []
     problem = ""
-    while len(found) < REQUESTS:
-        with agent.line(min(LANES, REQUESTS - len(found))) as line:
+    while len(found) < REQUESTS or not clock.passed:
+        with agent.line(LANES) as line:
             while line.room:
                 lane = line.send("/hostname")
                 line.listen(PATIENCE)
@@ -162,8 +171,9 @@ def judge_cpu(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant], *, slo:
         made = stage.create(author(one), burner)
         try:
             (burning,) = stage.await_ready(cluster, [made])
+            _await_burning(cluster, burning)
             clock, first = _clock.Deadline(DEADLINE), meter(cluster, burning)
-            during = ride(cluster, server)
+            during = ride(cluster, server, seconds=NOISE)
             last, span = meter(cluster, burning), clock.spent
         finally:
             stage.remove(cluster, [made])
@@ -174,6 +184,22 @@ def judge_cpu(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant], *, slo:
     for name, train in (("before", before), ("during", during), ("after", after)):
         judge.measure(f"p99 {name}", round(train.p99, 4), "s")
     judge.measure("CPUs burned", round((last.used - first.used) / span, 3), "CPUs")
+
+
+def _await_burning(cluster: Cluster, pod: dict[str, Any]) -> None:
+    """Waits until the burner takes its share: its pod is ready as soon as its program has been started. One that never
+    does is judged by what it took."""
+    clock, before = _clock.Deadline(STARTING), meter(cluster, pod)
+
+    def burns() -> bool:
+        nonlocal clock, before
+        now, span = meter(cluster, pod), clock.spent
+        share = (now.used - before.used) / (span * float(now.allowed or 1))
+        clock, before = _clock.Deadline(STARTING), now
+        return share >= BUSY
+
+    with suppress(WaitTimeout):
+        eventually(burns, what="the burner burns", timeout=STARTING, interval=0.3)
 
 
 @dataclass(frozen=True)
