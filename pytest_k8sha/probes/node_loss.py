@@ -30,6 +30,8 @@ LONGEST = 30.0
 """A pod that stays longer than this on a lost node, by its own toleration, is not waited for."""
 REPLACED = 15.0
 """Seconds from an eviction to a ready replacement."""
+BEFORE = 20.0
+"""The most seconds to wait, before the loss, until every workload on the node is whole."""
 _EVERY = 0.15
 
 
@@ -133,16 +135,58 @@ def lose(cluster: Cluster, judge: Judge, namespace: str, inventory: Inventory) -
     if place != node:
         raise Inconclusive(f"the canary was to be on {node} and was placed on {place}")
     control = _watch("the canary", None, canary.pods(cluster, namespace, "canary"), 1)
-    subjects = watched(inventory, node)
+    unsteady = _unsteady(cluster, inventory, node)
+    for name, seen in unsteady.items():
+        judge.unsure(name, f"before the loss {seen}: what it lacks afterwards cannot be told apart")
+    subjects = [one for one in watched(inventory, node) if one.name not in unsteady]
     faults = cluster.faults
+    others = _others(cluster, node)
     begun = _clock.now()
     try:
         with injected(lambda: faults.stop_heartbeat(node), undo=lambda: faults.resume_heartbeat(node)):
-            _Loss(cluster, judge, namespace, inventory, node, begun).judge_all(control, subjects)
+            loss = _Loss(cluster, judge, namespace, inventory, node, begun, others)
+            loss.judge_all(control, subjects)
     finally:
         cluster.snapshot.forget()
         back = _back(cluster, node)
     judge.measure("node back after its heartbeat", round(back, 2), "s")
+
+
+def lacking(inventory: Inventory, node: str) -> dict[str, str]:
+    """The workloads with pods on a node that have fewer ready pods than they want, and what they have."""
+    found = {}
+    for workload in inventory.scalable:
+        pods = inventory.pods_of(workload)
+        ready = sum(is_ready(pod) for pod in pods)
+        if ready < workload.replicas and any(pod["spec"].get("nodeName") == node for pod in pods):
+            found[str(workload)] = f"{ready} of {workload.replicas} pods were ready"
+    return found
+
+
+def _unsteady(cluster: Cluster, inventory: Inventory, node: str) -> dict[str, str]:
+    """As `lacking`, of what does not become whole in some time. Leaves what it saw last in the inventory."""
+
+    def look() -> dict[str, str]:
+        inventory.pods = cluster.resource("v1", "Pod").list()
+        inventory.replica_sets = cluster.resource("apps/v1", "ReplicaSet").list()
+        return lacking(inventory, node)
+
+    try:
+        return eventually(
+            look, what="workloads are whole", timeout=BEFORE, interval=_EVERY, accept=lambda found: not found
+        )
+    except WaitTimeout:
+        return look()
+
+
+def _others(cluster: Cluster, node: str) -> dict[str, str]:
+    """What each other node says of its readiness, and since when."""
+    return {
+        one["metadata"]["name"]: f"{condition['status']} since {condition.get('lastTransitionTime')}"
+        for one in cluster.resource("v1", "Node").list()
+        for condition in one["status"].get("conditions") or []
+        if condition["type"] == "Ready" and one["metadata"]["name"] != node
+    }
 
 
 @dataclass
@@ -153,6 +197,7 @@ class _Loss:
     inventory: Inventory
     node: str
     begun: float
+    others: dict[str, str]
     noticed: Moment = field(default_factory=Moment)
     tainted: Moment = field(default_factory=Moment)
 
@@ -172,7 +217,13 @@ class _Loss:
         )
         if proved:
             self._measure("canary replaced after", control.replaced)
+        now = _others(self.cluster, self.node)
+        wavering = {name: now.get(name, "gone") for name, was in self.others.items() if now.get(name, "gone") != was}
         for one in subjects:
+            if wavering and not self._done(one) and not one.forever:
+                also = ", ".join(f"{name} ({seen})" for name, seen in sorted(wavering.items()))
+                self.judge.unsure(one.name, f"other nodes came or went meanwhile: {also}")
+                continue
             self._judge(one, proved=proved)
         if proved and not subjects:
             self.judge.ok("the canary", f"no workload had a pod on {self.node}; replaced {control.replaced}")

@@ -179,6 +179,31 @@ def test_a_silent_node_is_noticed_and_comes_back(single: Made) -> None:
     eventually(lambda: heartbeat_of(client, "node-1") == "True", what="node-1 is Ready again", timeout=20)
 
 
+def test_pods_are_ready_again_once_their_nodes_report(single: Made) -> None:
+    """When every kubelet falls silent for longer than the grace, the node controller marks all pods not ready; they are
+    ready again once the kubelets report, those of a node that stays lost are not."""
+    client, faults = client_of(single), single.provider.faults(single.state)
+    client.request("POST", "/apis/apps/v1/namespaces/default/deployments", body=deployment("steady", 3))
+
+    def ready() -> dict[str, bool]:
+        pods = client.get(PODS, labelSelector="app=steady")["items"]
+        return {pod["spec"].get("nodeName", ""): is_ready(pod) for pod in pods if pod["status"].get("conditions")}
+
+    everywhere = {"node-0": True, "node-1": True, "node-2": True}
+    eventually(lambda: ready() == everywhere, what="a ready pod on each node", timeout=20)
+    try:
+        faults.stop_heartbeat("node-1")
+        faults.freeze("kwok")
+        eventually(lambda: ready() and not any(ready().values()), what="all pods are marked not ready", timeout=60)
+        faults.thaw("kwok")
+        eventually(lambda: ready() == {**everywhere, "node-1": False}, what="two nodes' pods are ready", timeout=60)
+        assert heartbeat_of(client, "node-1") == "Unknown"
+    finally:
+        faults.heal()
+    eventually(lambda: ready() == everywhere, what="the last node's pod is ready again", timeout=60)
+    client.request("DELETE", "/apis/apps/v1/namespaces/default/deployments/steady")
+
+
 def test_a_controller_manager_that_is_killed_comes_back(single: Made) -> None:
     """A stopped program stays down until it is started; heal starts it, and it leads again."""
     faults = single.provider.faults(single.state)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_k8sha.errors import Inconclusive
-from pytest_k8sha.probes.node_loss import UNREACHABLE, Moment, choose, toleration, watched
+from pytest_k8sha.probes.node_loss import UNREACHABLE, Moment, choose, lacking, toleration, watched
 from tests.unit.workload_sample import inventory, nodes, pods, workload
 
 HERE = {"key": UNREACHABLE, "operator": "Exists", "effect": "NoExecute"}
@@ -56,3 +56,11 @@ def test_a_moment_lies_between_two_looks() -> None:
     moment.look(so=False, asked=9.0, answered=9.1)
     assert (moment.lo, moment.hi) == (1.0, 1.6)
     assert str(moment) == "after 1.0 to 1.6 s"
+
+
+def test_what_was_not_whole_before_is_not_judged() -> None:
+    """A workload that lacks a pod before the loss is told with what it had; one that is whole, or elsewhere, is not."""
+    web, api, far = workload(), workload("api"), workload("far")
+    here = [*pods(web, "node-0", "node-1", "node-2"), *pods(api, "node-0", "node-1"), *pods(far, "node-1")]
+    found = inventory(web, api, far, pods=here)
+    assert lacking(found, "node-0") == {"Deployment shop/api": "2 of 3 pods were ready"}
