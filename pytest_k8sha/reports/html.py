@@ -13,6 +13,7 @@ import tempfile
 from base64 import b64encode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jinja2 import Environment
+    from jinja2.runtime import Context
 
     from pytest_k8sha.reports.compare import Comparison
     from pytest_k8sha.reports.model import Group, ReportModel, Result, Totals
@@ -120,8 +122,9 @@ def render(model: ReportModel, comparison: Comparison | None = None) -> str:
     index = {cluster.name: n for n, cluster in enumerate(model.clusters)}
     anchors = _anchors(model.groups)
     whole, brief = _failures(model, anchors)
-    return _environment(index).get_template("report.html.j2").render(
+    return _environment().get_template("report.html.j2").render(
         model=model,
+        places=index,
         headline=words.headline(model),
         worst=[(row, anchors[row.check]) for row in worst(model, 10)],
         failures=whole,
@@ -163,8 +166,16 @@ def write(page: str, out: Path) -> Path:
     return path
 
 
-def _environment(index: dict[str, int]) -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+@cache
+def _environment() -> Environment:
+    """The templates, compiled once a process: that takes longer than to fill them in."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+
+    @pass_context
+    def at(context: Context, cluster: str) -> int | str:
+        """The number of a cluster on this page."""
+        places: dict[str, int] = context["places"]
+        return places.get(cluster, "")
 
     # Everything is escaped: every text of a record may come from a cluster, whose users are not the report's author.
     env = Environment(
@@ -179,7 +190,7 @@ def _environment(index: dict[str, int]) -> Environment:
         slug=lambda verdict: "none" if verdict is None else str(verdict).replace(" ", "-"),
         of=lambda results, verdict: [result for result in results if result.verdict == verdict],
         sum_duration=lambda results: sum(result.duration for result in results),
-        at=lambda cluster: index.get(cluster, ""),
+        at=at,
     )  # fmt: skip
     env.globals.update(
         V=Verdict, verdicts=list(WORST_FIRST), severities=SEVERITIES, meaning=words.MEANING, advice=words.advice,

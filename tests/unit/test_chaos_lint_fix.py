@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_k8sha.chaos.lint.fix import fix, fix_file
 from pytest_k8sha.chaos.lint.linter import Linter
 from pytest_k8sha.chaos.lint.subject import BLOCKS
+from tests.thorough import examples
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "chaos"
 WRONG = sorted((Path(__file__).parent / "data" / "chaos").glob("*.yaml"))
@@ -247,7 +248,7 @@ def old(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     return "\n".join(lines) + draw(st.sampled_from(["\n", ""])), wanted
 
 
-@settings(max_examples=150, deadline=None)
+@examples(40, 500)
 @given(old())
 def test_any_layout_of_a_1x_manifest_gets_the_same_meaning(case: tuple[str, dict[str, Any]]) -> None:
     """Whatever the order of the fields, the indentation and the comments: the fix means what the 1.x file meant, keeps

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_k8sha.chaos.lint import cron, tree, values
 from pytest_k8sha.chaos.lint.fix import fix
 from pytest_k8sha.chaos.lint.linter import Linter
 from pytest_k8sha.chaos.lint.shapes import bundled
+from tests.thorough import examples
 
 UNITS = {"ns": 1, "us": 1000, "µs": 1000, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 
@@ -47,14 +48,14 @@ def brute(text: str) -> int | None:
     return sign * int(ends.pop()) if ends else None
 
 
-@settings(max_examples=400)
+@examples(150, 2000)
 @given(st.text("0123456789.+-hmsnuµd ", max_size=8))
 def test_durations_against_a_brute_force_definition(text: str) -> None:
     """Short texts over the alphabet of durations: exactly those are accepted that can be cut into numbers and units."""
     assert values.duration(text) == brute(text)
 
 
-@settings(max_examples=300)
+@examples(60, 1000)
 @given(
     st.lists(st.tuples(st.integers(0, 10**4), st.sampled_from(sorted(UNITS))), min_size=1, max_size=5), st.booleans()
 )
@@ -167,7 +168,7 @@ def test_the_interval_of_a_cron(text: str, seconds: int) -> None:
     assert cron.parse(text).interval == seconds * 10**9
 
 
-@settings(max_examples=300)
+@examples(100, 1000)
 @given(st.text("0123456789*/,-?@ abcejuly", max_size=20))
 def test_cron_never_crashes(text: str) -> None:
     """Any text is a schedule or a CronError."""
@@ -252,7 +253,7 @@ VALUES = st.recursive(SCALARS, lambda s: st.lists(s, max_size=3) | st.dictionari
 KINDS = st.sampled_from([*bundled().names, "IoChaos", "PodChoas"])
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(25, 400)
 @given(KINDS, VALUES, st.dictionaries(KEYS, VALUES, max_size=10), st.booleans())
 def test_the_linter_never_crashes_on_any_value(kind: str, meta: Any, spec: Any, flow: bool) -> None:
     """Known fields with values of any type, in block and in flow style: findings or none, never an exception; and the
@@ -265,7 +266,7 @@ def test_the_linter_never_crashes_on_any_value(kind: str, meta: Any, spec: Any, 
     assert fix(done.text).text == done.text
 
 
-@settings(max_examples=120, deadline=None)
+@examples(30, 400)
 @given(VALUES, KEYS, KEYS)
 def test_the_linter_never_crashes_deep_inside(value: Any, one: str, two: str) -> None:
     """Any value under any two fields of a Workflow's experiment."""
@@ -274,7 +275,7 @@ def test_the_linter_never_crashes_deep_inside(value: Any, one: str, two: str) ->
     Linter().text(json.dumps({**data, "spec": {"entry": "a", "templates": [template, {one: value}, value]}}), "x.json")
 
 
-@settings(max_examples=300, deadline=None)
+@examples(100, 1000)
 @given(st.text(max_size=60) | st.text("{}[]:-&*!|>%@`\"'#, \n\tab<", max_size=60))
 def test_the_linter_never_crashes_on_any_text(text: str) -> None:
     """Text that is not YAML, or is YAML of a strange kind, is a finding."""

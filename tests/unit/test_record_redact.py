@@ -9,12 +9,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_k8sha import _clock
 from pytest_k8sha.record.chain import Record, read
 from pytest_k8sha.record.redact import MASK, MIN_SECRET, Redactor
+from tests.thorough import examples
 
 SECRET = st.text(st.characters(exclude_categories=["Cs"]), min_size=MIN_SECRET, max_size=40).filter(
     lambda text: len(text.strip()) >= MIN_SECRET and text.strip() not in MASK
@@ -30,7 +31,7 @@ def texts(value: Any) -> list[str]:
     return [str(value)]
 
 
-@settings(max_examples=120, deadline=None)
+@examples(40, 500)
 @given(st.data())
 def test_no_registered_secret_ever_appears(data: st.DataObject) -> None:
     """Secrets planted anywhere, next to one another, in keys, in base64 or JSON: none is in the file afterwards."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_k8sha import reports
@@ -22,6 +22,7 @@ from pytest_k8sha.errors import EnvironmentFailure
 from pytest_k8sha.record.chain import Line, Record, RecordFile
 from pytest_k8sha.reports.html import render, write
 from pytest_k8sha.reports.merge import merge
+from tests.thorough import examples
 
 VOID = {"meta", "br", "hr", "input", "link", "img"}
 FETCHING = {"src", "srcset", "action", "poster", "background", "cite", "formaction", "data"}
@@ -171,7 +172,7 @@ NASTY = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=30, deadline=None)
+@examples(25, 300)
 @given(st.data())
 def test_whatever_a_cluster_names_its_objects_stays_text(data: st.DataObject) -> None:
     """Every text of a record, keys included, shows as itself and makes no element."""
