@@ -9,28 +9,29 @@ from __future__ import annotations
 
 import shutil
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from pytest_k8sha import _clock
 from pytest_k8sha._process import ProcessId
-from pytest_k8sha._wait import eventually
-from pytest_k8sha.errors import ApiError, EnvironmentFailure, K8shaError
+from pytest_k8sha.errors import EnvironmentFailure, K8shaError
 from pytest_k8sha.fleet.cluster import Cluster
 from pytest_k8sha.fleet.run import UNFINISHED
+from pytest_k8sha.fleet.sweep import Sweep
 from pytest_k8sha.fleet.undo import Undo
-from pytest_k8sha.model import LABEL_RUN, Impact, Run
+from pytest_k8sha.model import Impact, Run
 from pytest_k8sha.providers.base import STATE_FILE, ClusterState
 from pytest_k8sha.safety import journal
-from pytest_k8sha.safety.guard import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
+    from pytest_k8sha.fleet.undo import Ways
     from pytest_k8sha.providers.base import Progress
     from pytest_k8sha.providers.registry import Registry
     from pytest_k8sha.settings import Settings
@@ -41,13 +42,8 @@ LOCK_DEADLINE = 600.0
 WORKER_GRACE = 3.0
 """Seconds for a worker to see that its controller is gone, and to end by itself."""
 
-GONE_DEADLINE = 90.0
-"""Seconds for objects that were deleted to be gone; a namespace takes its time."""
-
 UNFINISHED_GRACE = 60.0
 """Seconds after which a run's folder that is still being made belongs to nobody."""
-
-_NAMESPACES = "/api/v1/namespaces"
 
 
 class MadeAnew(EnvironmentFailure):
@@ -67,8 +63,11 @@ class Recovered:
         return dict(vars(self))
 
 
-def recover(settings: Settings, registry: Registry, progress: Progress, *, dry_run: bool = False) -> list[Recovered]:
-    """Cleans up after every run that has ended without doing so. With ``dry_run`` it only tells.
+def recover(
+    settings: Settings, registry: Registry, progress: Progress, *, dry_run: bool = False, ways: Ways | None = None
+) -> list[Recovered]:
+    """Cleans up after every run that has ended without doing so. With ``dry_run`` it only tells. ``ways`` are those of
+    faults that requests alone do not take back; what none is known for remains.
 
     Raises `EnvironmentFailure` when another `k8sha recover` does not end, or when the state folder cannot be written.
     """
@@ -77,7 +76,10 @@ def recover(settings: Settings, registry: Registry, progress: Progress, *, dry_r
     lock = FileLock(settings.state / "recover.lock")
     try:
         with lock.acquire(timeout=LOCK_DEADLINE):
-            done = [_Recovery(f, settings, registry, progress, dry_run=dry_run).run() for f in _folders(settings.runs)]
+            done = [
+                _Recovery(folder, settings, registry, progress, dry_run=dry_run, ways=ways).run()
+                for folder in _folders(settings.runs)
+            ]
             halves = [_half_made(f, registry, progress, dry_run=dry_run) for f in _folders(settings.fleets)]
     except Timeout as error:
         raise EnvironmentFailure(f"another k8sha recover held {lock.lock_file} for {LOCK_DEADLINE:.0f} s") from error
@@ -88,12 +90,14 @@ def recover(settings: Settings, registry: Registry, progress: Progress, *, dry_r
     return [*done, *filter(None, halves)]
 
 
-def sweep(folder: Path, settings: Settings, registry: Registry, progress: Progress) -> Recovered:
+def sweep(
+    folder: Path, settings: Settings, registry: Registry, progress: Progress, *, ways: Ways | None = None
+) -> Recovered:
     """The run's own teardown on clusters that outlive it: takes its faults back and deletes its objects there.
 
     To be called by the run itself, when its workers have ended. It ends no cluster and no process.
     """
-    return _Recovery(folder, settings, registry, progress, dry_run=False).sweep()
+    return _Recovery(folder, settings, registry, progress, dry_run=False, ways=ways).sweep()
 
 
 def pending(settings: Settings) -> dict[str, bool]:
@@ -138,8 +142,16 @@ class _Recovery:
     """The clean-up after one run."""
 
     def __init__(
-        self, folder: Path, settings: Settings, registry: Registry, progress: Progress, *, dry_run: bool
+        self,
+        folder: Path,
+        settings: Settings,
+        registry: Registry,
+        progress: Progress,
+        *,
+        dry_run: bool,
+        ways: Ways | None,
     ) -> None:
+        self._ways = ways or {}
         self._folder = folder
         self._settings = settings
         self._registry = registry
@@ -222,15 +234,27 @@ class _Recovery:
             if faults is not None and any("undo" not in entry.data for entry in entries):
                 self._do(f"faults on cluster {name}", faults.heal)
             # Requests last: what was healed just now may have been the API server.
-            for entry in entries:
-                if "undo" in entry.data:
-                    self._do(f"fault on {entry.data.get('on')} of cluster {name}", partial(self._undo, state, entry))
+            undone = [entry for entry in entries if "undo" in entry.data]
+            for entry in (one for one in undone if "way" not in one.data):
+                self._do(f"fault on {entry.data.get('on')} of cluster {name}", partial(self._undo, state, entry))
+            # These wait for a controller, each for its own object: side by side.
+            with ThreadPoolExecutor(max_workers=8) as pool:
+                for entry in (one for one in undone if "way" in one.data):
+                    what = f"fault on {entry.data.get('on')} of cluster {name}"
+                    pool.submit(self._do, what, partial(self._undo, state, entry))
 
     def _undo(self, state: ClusterState, entry: journal.Entry) -> None:
         cluster = self._reach(state, [entry])
         cluster.guard.ceiling = Impact.DISRUPT  # it was this high when the fault was made, or it would not have been
         for step in Undo.read(entry.data):
             step.send(cluster.client)
+        found = entry.data.get("way")
+        if found is None:
+            return
+        way = self._ways.get(str(found.get("of")))
+        if way is None:
+            raise EnvironmentFailure("nothing here knows its way back", value=found.get("of"))
+        way(cluster, found)
 
     def _objects(self) -> None:
         """Deletes what the run created on clusters that outlive it."""
@@ -261,7 +285,8 @@ class _Recovery:
             return
         cluster.guard.ceiling = Impact.EXERCISE
         try:
-            Sweep(cluster, self._result, dry_run=self._dry_run).run(str(entry.data["path"]) for entry in entries)
+            sweeping = Sweep(cluster, self._result.removed, self._result.remains, dry_run=self._dry_run)
+            sweeping.run(str(entry.data["path"]) for entry in entries)
         except K8shaError as error:
             self._result.remains.append(f"objects on cluster {state.name}: {error}")
 
@@ -289,87 +314,6 @@ class _Recovery:
     def _of_run(self, state: ClusterState) -> bool:
         """Whether the run made this cluster, so that all in it ends with it."""
         return state.made and Path(state.place).is_relative_to(self._folder)
-
-
-class Sweep:
-    """Deletes every object of one run from one cluster: first what is in no namespace of the run, namespaces last."""
-
-    def __init__(self, cluster: Cluster, result: Recovered, *, dry_run: bool) -> None:
-        self._cluster = cluster
-        self._result = result
-        self._dry_run = dry_run
-        self._query = {"labelSelector": f"{LABEL_RUN}={cluster.run.id}"}
-
-    def run(self, paths: Iterable[str]) -> None:
-        """``paths`` are those of objects; all objects of the run in their collections are found by the run's label."""
-        collections = dict.fromkeys(path.rsplit("/", 1)[0] for path in paths)
-        own = set()
-        if _NAMESPACES in collections:
-            own = {str(item["metadata"]["name"]) for item in self._items(_NAMESPACES)}
-        gone: list[str] = []
-        for path in sorted(collections, key=lambda path: path == _NAMESPACES):
-            if Target.of(path).namespace in own:
-                continue  # it goes with its namespace
-            try:
-                deleted = self._collection(path)
-            except K8shaError as error:
-                self._result.remains.append(f"{path} on {self._cluster.name}: {error}")
-                continue
-            if deleted:
-                gone.append(path)
-        for path in gone:
-            try:
-                eventually(
-                    partial(self._is_empty, path),
-                    what=f"{path} holds nothing of the run any more",
-                    timeout=GONE_DEADLINE,
-                )
-            except K8shaError as error:
-                self._result.remains.append(f"{path} on {self._cluster.name}: {error}{self._why(path)}")
-
-    def _is_empty(self, path: str) -> bool:
-        return not self._items(path)
-
-    def _items(self, path: str) -> list[dict[str, Any]]:
-        try:
-            return list(self._cluster.client.request("GET", path, query=self._query).get("items") or [])
-        except ApiError as error:
-            if error.status == 404:  # the kind itself is gone, with its CustomResourceDefinition
-                return []
-            raise
-
-    def _collection(self, path: str) -> bool:
-        """Deletes the run's objects of one collection; true when there is something to wait for."""
-        target = Target.of(path)
-        items = self._items(path)
-        for item in items:
-            meta = item["metadata"]
-            name, namespace = str(meta["name"]), str(meta.get("namespace", ""))
-            self._result.removed.append(
-                f"{target.resource} {f'{namespace}/' if namespace else ''}{name} on {self._cluster.name}"
-            )
-            if self._dry_run or meta.get("deletionTimestamp"):
-                continue
-            # The label proves that it is ours, and the uid that it is still the object that was seen.
-            self._cluster.guard.own.add((target.group, target.resource, f"{namespace}/{name}" if namespace else name))
-            options = {
-                "apiVersion": "v1",
-                "kind": "DeleteOptions",
-                "preconditions": {"uid": meta["uid"]},
-                "propagationPolicy": "Foreground",
-            }
-            try:
-                self._cluster.client.request("DELETE", f"{path}/{name}", body=options)
-            except ApiError as error:
-                if error.status not in {404, 409}:
-                    raise
-        return bool(items) and not self._dry_run
-
-    def _why(self, path: str) -> str:
-        if path != _NAMESPACES:
-            return ""
-        names = [str(item["metadata"]["name"]) for item in self._items(path)]
-        return "; " + "; ".join(f"{name}: {self._cluster.remains(name)}" for name in names)
 
 
 def _state_in(data: dict[str, object]) -> ClusterState:

@@ -49,10 +49,12 @@ class Meter(Protocol):
 
 
 class Identities:
-    """Pods that are killed: the very pods, by their uids, are gone or going."""
+    """Pods that are killed: the very pods, by their uids, are gone or going. ``count`` of them are enough where it is
+    not known before which ones; without it all."""
 
-    def __init__(self, cluster: Cluster, pods: Sequence[Object]) -> None:
+    def __init__(self, cluster: Cluster, pods: Sequence[Object], count: int | None = None) -> None:
         self._cluster, self._pods = cluster, list(pods)
+        self._count = len(self._pods) if count is None else count
 
     def before(self) -> None:
         """The uids are in the pods that were listed."""
@@ -64,9 +66,12 @@ class Identities:
             found = self._cluster.resource("v1", "Pod").find(meta["name"], meta["namespace"])
             if found and found["metadata"]["uid"] == meta["uid"] and not found["metadata"].get("deletionTimestamp"):
                 left.append(f"{meta['namespace']}/{meta['name']}")
-        if left:
+        gone = len(self._pods) - len(left)
+        if not self._count:
+            return unknown("no pod was to be looked at")
+        if gone < self._count:
             return unfelt(f"{', '.join(left)} run as before")
-        return felt(f"{len(self._pods)} pods are gone, by their uids")
+        return felt(f"{gone} pods are gone, by their uids")
 
 
 class Containers:
@@ -89,6 +94,8 @@ class Containers:
                 same.append(key)
         if same:
             return unfelt(f"{', '.join(same)} runs as before")
+        if not self._ids:
+            return unknown("no container was to be looked at")
         return felt(f"{len(self._ids)} containers run by another id, or stopped")
 
     def _statuses(self) -> list[tuple[str, Object]]:
@@ -117,6 +124,8 @@ class Unready:
         still = [name for name, is_ready in self._readiness() if is_ready]
         if still:
             return unfelt(f"{', '.join(still)} is ready as before")
+        if not self._pods:
+            return unknown("no pod was to be looked at")
         return felt(f"{len(self._pods)} pods are not ready")
 
     def _readiness(self) -> list[tuple[str, bool]]:
@@ -228,3 +237,26 @@ class Together:
         if not looks:
             return unknown("nothing measures the effect")
         return Observation.all_of(looks)
+
+
+class InTurn:
+    """Several effects that need not be felt at the same time: each is, once."""
+
+    def __init__(self, meters: Sequence[Meter]) -> None:
+        self._meters = list(meters)
+        self._felt: dict[int, Observation] = {}
+
+    def before(self) -> None:
+        self._felt.clear()
+        for meter in self._meters:
+            meter.before()
+
+    def look(self) -> Observation:
+        for number, meter in enumerate(self._meters):
+            if number in self._felt:
+                continue
+            seen = meter.look()
+            if seen.holds is not True:
+                return Observation(seen.holds, f"{seen.seen} (felt so far: {len(self._felt)} of {len(self._meters)})")
+            self._felt[number] = seen
+        return Observation.all_of(list(self._felt.values())) if self._felt else unknown("nothing measures the effect")

@@ -21,6 +21,12 @@ Object = dict[str, Any]
 ASKED = 3
 """Times that is asked for what is normal; the middle answer counts."""
 
+PATIENCE = 2.0
+"""Seconds after which a pod is silent."""
+
+UNREACHED = "trying to reach service"
+"""What the API server says when a pod cannot be reached (``k8s.io/apimachinery/pkg/util/proxy/transport.go``)."""
+
 Effect = Literal["fails", "slower", "answers otherwise"]
 
 
@@ -67,9 +73,13 @@ class Tries:
         for name, normal in self._normal.items():
             try:
                 now = self.attempt(name)
+                if self._effect == "fails" and not now.worked:
+                    now = self.attempt(name)  # a single request is lost without a fault as well
             except Inconclusive as error:
                 return unknown(f"{name}: {error}")
             judged, said = self._judged(normal, now)
+            if self._effect != "fails" and not now.worked:
+                return unknown(f"{name}: it did not work at all: {now.said}")  # neither late nor another answer
             if not judged:
                 return unfelt(f"{name}: {said}")
             seen.append(f"{name}: {said}")
@@ -81,9 +91,8 @@ class Tries:
         if self._effect == "slower":
             longer = now.seconds - normal.seconds
             said = f"{1000 * now.seconds:.0f} ms, and {1000 * normal.seconds:.0f} ms before"
-            # A time-out is no delay: what never came was not late.
-            return now.worked and longer >= self._by, f"{said} ({now.said})"
-        return now.worked and now.text != normal.text, f"{now.text!r}, and {normal.text!r} before"
+            return longer >= self._by, f"{said} ({now.said})"
+        return now.text != normal.text, f"{now.text!r}, and {normal.text!r} before"
 
 
 class Proxied(Tries):
@@ -112,18 +121,32 @@ class Proxied(Tries):
             raise Inconclusive(f"{name} declares no TCP port that could be asked")
         namespace, pod = name.split("/")
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{self._path}"
-        clock = _clock.Deadline(3.0 + self._by * 2)
+        clock = _clock.Deadline(PATIENCE + self._by * 2)
         try:
             # Through the thread's own client; the time-out is ours, and shorter than the server's.
             text = self._cluster.client.request("GET", path, timeout=clock.seconds)
         except TransportError as error:
-            return Answer(worked=False, seconds=clock.spent, said=f"no answer ({error.kind})")
+            spent = clock.spent
+            self._server_answers(error)
+            return Answer(worked=False, seconds=spent, said=f"no answer ({error.kind})")
         except ApiError as error:
-            # The server says 503 or 502 when it could not reach the pod; any other status came from the pod itself.
-            silent = error.status in {502, 503, 504}
+            # The server's own words when it could not reach the pod; any other 503 came from the pod itself.
+            silent = UNREACHED in error.message
             said = f"status {error.status}: {error.message[:120]}"
+            if not silent and error.reason:
+                raise Inconclusive(f"the API server did not ask the pod: {said}") from error
             return Answer(not silent, clock.spent, said, str(error.status))
         return Answer(worked=True, seconds=clock.spent, said="answered", text=str(text)[:200])
+
+    def _server_answers(self, error: TransportError) -> None:
+        """The positive control of an answer that did not come: the server in between answers. Else nothing is known of
+        the pod, and `Inconclusive` is raised."""
+        try:
+            self._cluster.client.request("GET", "/version", timeout=PATIENCE)
+        except RequestError as silent:
+            raise Inconclusive(
+                f"no answer ({error.kind}), and the API server itself does not answer: {silent}"
+            ) from silent
 
 
 def _port(pod: Object) -> int:

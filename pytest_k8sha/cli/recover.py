@@ -16,13 +16,14 @@ def recover(*, dry_run: bool, as_json: bool) -> None:
 
     Runs that still go on are not touched. The exit code is 3 when something could not be removed.
     """
+    from pytest_k8sha.chaos.ways import WAYS
     from pytest_k8sha.cli import console
     from pytest_k8sha.providers.registry import Registry
     from pytest_k8sha.recover import recover as clean_up
     from pytest_k8sha.settings import Settings
 
     with console.working("looking for runs that were killed") as progress:
-        runs = clean_up(Settings.from_environment(), Registry(), progress, dry_run=dry_run)
+        runs = clean_up(Settings.from_environment(), Registry(), progress, dry_run=dry_run, ways=WAYS)
     remains = sum(len(run.remains) for run in runs)
     if as_json:
         console.dump({"runs": [run.as_dict() for run in runs], "dry_run": dry_run, "remains": remains})

@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING, Any
 from pytest_k8sha.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from pytest_k8sha.fleet.cluster import Cluster
     from pytest_k8sha.kube.client import Client
+
+
+if TYPE_CHECKING:
+    Way = Callable[[Cluster, Mapping[str, Any]], None]
+    """Takes one fault back on its cluster, by what `begin` wrote down of it; idempotent. Raises `K8shaError`."""
+    Ways = Mapping[str, Way]
 
 
 @dataclass(frozen=True)
@@ -40,16 +46,18 @@ class Undo:
         return [cls(**one) for one in entry.get("undo") or []]
 
 
-def begin(cluster: Cluster, on: str, undo: Iterable[Undo]) -> int:
+def begin(cluster: Cluster, on: str, undo: Iterable[Undo] = (), *, way: Mapping[str, Any] | None = None) -> int:
     """Writes a fault down, with its undo, before it is made; returns its number for `end`.
 
-    On a cluster that ends with its run there is no journal and nothing to write: the number is 0.
+    ``way`` is for a fault that requests alone do not take back: its ``of`` names the `Way` that does, and the rest is
+    for that one. On a cluster that ends with its run there is no journal and nothing to write: the number is 0.
     """
     journal = cluster.guard.journal
     if journal is None:
         return 0
     steps = [asdict(one) for one in undo]
-    return journal.intent("fault", cluster=cluster.name, uid=cluster.guard.uid, on=on, undo=steps)
+    more = {"way": dict(way)} if way is not None else {}
+    return journal.intent("fault", cluster=cluster.name, uid=cluster.guard.uid, on=on, undo=steps, **more)
 
 
 def end(cluster: Cluster, number: int) -> None:

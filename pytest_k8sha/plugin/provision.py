@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from pytest_k8sha.capabilities.probe import Capabilities
+from pytest_k8sha.chaos.ways import WAYS
 from pytest_k8sha.errors import ImpactRefused, Inconclusive, K8shaError, NotEvaluated
 from pytest_k8sha.fleet.fleet import Fleet
 from pytest_k8sha.fleet.keeper import LOCK_DEADLINE, Keeper
@@ -250,7 +251,7 @@ def dismiss(session: Session, *, failed: bool) -> bool:
 
 def _sweep(session: Session, folder: RunFolder) -> None:
     try:
-        found = sweep(folder.path, session.settings, session.registry, session.progress)
+        found = sweep(folder.path, session.settings, session.registry, session.progress, ways=WAYS)
     except (K8shaError, OSError) as error:
         session.leave("objects of the run", "", error)
         return

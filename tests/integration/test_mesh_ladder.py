@@ -13,7 +13,15 @@ from typing import Any
 import pytest
 
 from pytest_k8sha._wait import eventually
-from pytest_k8sha.chaos.mesh.ladder import CHILDREN, Ladder, NotUndone
+from pytest_k8sha.chaos.mesh.ladder import (
+    CHILDREN,
+    HOPELESS,
+    PATIENCE,
+    Ladder,
+    NotUndone,
+    started,
+    take_back,
+)
 from pytest_k8sha.fleet.cluster import Cluster
 from pytest_k8sha.kube.resources import Resource
 from pytest_k8sha.model import Run, nonce
@@ -124,6 +132,47 @@ def test_another_object_of_the_same_name_is_let_be(cluster: Cluster, space: str)
     rungs = ladder(cluster, made, uid="00000000-0000-0000-0000-000000000000").climb()
     assert [rung.name for rung in rungs] == ["delete"]
     assert found(cluster, made) is not None
+
+
+def test_one_that_cannot_be_injected_is_not_waited_for_long(cluster: Cluster, space: str) -> None:
+    """Where the controller has said that it fails, the patience is the short one; where it said nothing, the long."""
+    hopeless, silent = experiment(cluster, space), experiment(cluster, space)
+    silent["status"]["experiment"]["containerRecords"][0]["events"] = []
+    cluster.resource(API_VERSION, "NetworkChaos").replace(silent, space)
+    short, long = (ladder(cluster, one, wait=0.2).climb() for one in (hopeless, silent))
+    took = [rungs[0].ended - rungs[0].began for rungs in (short, long)]
+    assert took[0] >= HOPELESS["delete"] * 0.2
+    assert took[1] >= PATIENCE["delete"] * 0.2
+
+
+def test_what_a_schedule_has_started_is_climbed_for(cluster: Cluster, space: str) -> None:
+    """Also when the schedule itself is gone: its name is in the owners of what it started, and is used once."""
+    made = experiment(cluster, space)
+    other = experiment(cluster, space)
+    owner = {"apiVersion": API_VERSION, "kind": "Schedule", "name": "gone-1", "uid": "0", "controller": True}
+    chaos = cluster.resource(API_VERSION, "NetworkChaos")
+    chaos.patch(made["metadata"]["name"], {"metadata": {"ownerReferences": [owner]}}, space)
+    take_back(cluster, {"kind": "NetworkChaos", "namespace": space, "name": "never-made"})
+    assert [meta["name"] for _, meta in started(cluster.client, "Schedule", space, "gone-1")] == [
+        made["metadata"]["name"]
+    ]
+    assert found(cluster, other) is not None
+
+
+def test_a_sweep_that_sees_not_all_is_an_error(cluster: Cluster, space: str) -> None:
+    """Who may not list what the daemons work from cannot say that nothing is left, and does not."""
+    rules = [{"apiGroups": ["chaos-mesh.org"], "resources": ["networkchaos"], "verbs": ["*"]}]
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "narrow"}}
+    binding = {
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "narrow"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "narrow"}],
+    }
+    cluster.apply([{**role, "kind": "Role", "rules": rules}, {**role, "kind": "RoleBinding", **binding}], space)
+    meta = experiment(cluster, space, finalizers=())["metadata"]
+    climbing = Ladder(cluster.user("narrow"), "NetworkChaos", space, meta["name"], wait=0.1)
+    with pytest.raises(NotUndone, match="nobody knows what it left: PodNetworkChaos cannot be listed"):
+        climbing.climb()
+    assert "sweep" in [rung.name for rung in climbing.rungs]
 
 
 def webhook(space: str) -> dict[str, Any]:

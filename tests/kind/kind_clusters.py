@@ -14,6 +14,7 @@ from typing import Any
 
 from pytest_k8sha import _process
 from pytest_k8sha._wait import eventually
+from pytest_k8sha.chaos.ways import WAYS
 from pytest_k8sha.errors import K8shaError
 from pytest_k8sha.fleet.cluster import Cluster
 from pytest_k8sha.fleet.fleet import Fleet
@@ -143,7 +144,7 @@ def said(base: Path) -> str:
 
 def recovered(base: Path) -> list[Recovered]:
     """What one `k8sha recover` has removed."""
-    return recover(settings_in(base), Registry(), lambda _: None)
+    return recover(settings_in(base), Registry(), lambda _: None, ways=WAYS)
 
 
 def clear(base: Path) -> None:

@@ -129,6 +129,15 @@ def test_targets_are_pinned_by_name() -> None:
     assert one.object["spec"]["mode"] == "fixed"
 
 
+def test_the_far_side_is_pinned_too() -> None:
+    """A partition between two groups has both named; without a pod on the far side it stays as it was written."""
+    far = {"mode": "one", "selector": {"labelSelectors": {"app": "db"}}}
+    one = mesh({**PARTITION, "spec": {**PARTITION["spec"], "target": far}})
+    spec = one.pinned({0: pods("web-0")}, {0: pods("db-0")}).object["spec"]
+    assert spec["target"] == {"mode": "all", "selector": {"namespaces": ["shop"], "pods": {"shop": ["db-0"]}}}
+    assert one.pinned({0: pods("web-0")}, {0: []}).object["spec"]["target"] == far
+
+
 def test_pods_that_are_killed_time_and_again_are_not_pinned() -> None:
     """A Schedule that kills pods meets others each time: by name it would find nobody the second time."""
     assert mesh(SCHEDULE).pinned({0: pods("web-0")}).object == SCHEDULE

@@ -22,12 +22,13 @@ CORES = 0.2
 """Cores by which the use of a stressed pod must rise at least, for each worker at full load."""
 
 
-def meter(cluster: Cluster, part: Part, pods: Sequence[Object]) -> Meter | None:
-    """The meter that fits an experiment, by kind and action; None where only a meter that the user names can tell."""
+def meter(cluster: Cluster, part: Part, pods: Sequence[Object], count: int | None = None) -> Meter | None:
+    """The meter that fits an experiment, by kind and action; None where only a meter that the user names can tell.
+    ``count`` of the pods are hit where it is not known before which ones; without it all."""
     spec = part.spec
     match part.kind, part.action:
         case "PodChaos", "pod-kill":
-            return Identities(cluster, pods)
+            return Identities(cluster, pods, count)
         case "PodChaos", "container-kill":
             return Containers(cluster, pods, spec.get("containerNames") or ())
         case "PodChaos", "pod-failure":

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 from pytest_k8sha.chaos import preflight
 from pytest_k8sha.chaos.engine import Candidates, Observation
 from pytest_k8sha.chaos.mesh import effects, install
-from pytest_k8sha.chaos.mesh.ladder import Ladder
+from pytest_k8sha.chaos.mesh.ladder import WAY, Ladder
 from pytest_k8sha.chaos.mesh.manifest import HOSTS, MeshObject
 from pytest_k8sha.chaos.mesh.parts import API_VERSION
 from pytest_k8sha.chaos.mesh.selection import Selection
 from pytest_k8sha.chaos.mesh.status import Status
-from pytest_k8sha.chaos.meters import Together, unfelt, unknown
+from pytest_k8sha.chaos.meters import InTurn, Together, unfelt, unknown
 from pytest_k8sha.chaos.tries import Command, Commands
 from pytest_k8sha.errors import Inconclusive, UsageError
+from pytest_k8sha.fleet import undo
 from pytest_k8sha.model import nonce
 from pytest_k8sha.workloads.inventory import SYSTEM
 from pytest_k8sha.workloads.model import is_ready
@@ -48,8 +49,12 @@ class ChaosMesh:
         self._cluster, self._meter, self._tell = cluster, meter, tell
         self._pods: dict[str, Object] = {}
         self._found: list[tuple[Part, list[Object]]] = []
+        self._fitting: list[list[Object]] = []
+        self._far: dict[int, list[Object]] = {}
         self._measuring: Meter | None = None
         self._made: tuple[str, str, str, str] | None = None
+        self._entry = 0
+        self._over = False
         self.rungs: list[Rung] = []
 
     # --- before ------------------------------------------------------------------------------------------------------
@@ -64,11 +69,20 @@ class ChaosMesh:
                 f"{mesh.order.name}: its selector has fields that are not known, so nobody can say whom it hits",
                 value=", ".join(unknown_fields),
             )
+        far = {n: Selection.of(p.far, mesh.namespace) for n, p in enumerate(mesh.parts) if p.far is not None}
         spaces = {space for _, selection in wanted for space in selection.namespaces}
         install.usable(self._cluster, mesh.order.name, mesh.kind, mesh.namespace, spaces)
-        pods = [p for space in sorted(spaces) for p in self._cluster.resource("v1", "Pod").list(space)]
-        nodes = self._cluster.resource("v1", "Node").list() if any(s.by_node for _, s in wanted) else []
-        self._found = [(part, s.taken(s.fitting(pods, nodes), mesh.order.spec.seed)) for part, s in wanted]
+        beyond = {space for selection in far.values() for space in selection.namespaces} - spaces
+        listed = self._cluster.resource("v1", "Pod")
+        pods = [p for space in sorted(spaces) for p in listed.list(space)]
+        others = [*pods, *(p for space in sorted(beyond) for p in listed.list(space))]
+        by_node = any(s.by_node for s in (*far.values(), *(s for _, s in wanted)))
+        nodes = self._cluster.resource("v1", "Node").list() if by_node else []
+        seed = mesh.order.spec.seed
+        self._fitting = [selection.fitting(pods, nodes) for _, selection in wanted]
+        self._found = [(p, s.taken(fit, seed)) for (p, s), fit in zip(wanted, self._fitting, strict=True)]
+        self._far = {n: selection.taken(selection.fitting(others, nodes), seed) for n, selection in far.items()}
+        self._over = False
         chosen = {_key(pod): pod for _, taken in self._found for pod in taken}
         self._pods = {_key(pod): pod for pod in pods}
         owners = {preflight.owner_of(pod) for pod in chosen.values()}
@@ -101,11 +115,16 @@ class ChaosMesh:
             f"{part.title} of {part.host or 'the manifest'} {part.name or mesh.order.name} hits nobody"
             for part, taken in self._found
             if not taken
+        ] + [
+            f"the far side of {self._found[number][0].title} has no pod"
+            for number, taken in self._far.items()
+            if not taken
         ]
         return found
 
     def steady(self, order: Order) -> Observation:
-        """Whether every pod of the workloads that are hit is ready."""
+        """Whether every pod of the workloads that are hit is ready, and, when it was taken back, the fault is not felt
+        any more."""
         mesh = MeshObject.of(order)
         spaces = {space for p in mesh.parts for space in Selection.of(p.spec, mesh.namespace).namespaces}
         pods = [p for space in sorted(spaces) for p in self._cluster.resource("v1", "Pod").list(space)]
@@ -115,7 +134,18 @@ class ChaosMesh:
         going = [_key(p) for p in concerned if p["metadata"].get("deletionTimestamp")]
         if waiting or going:
             return unfelt(f"not ready: {', '.join(waiting) or 'none'}; on their way out: {', '.join(going) or 'none'}")
-        return Observation(holds=True, seen=f"{len(concerned)} pods of the workloads are ready")
+        ready = Observation(holds=True, seen=f"{len(concerned)} pods of the workloads are ready")
+        return Observation.all_of([ready, self._ended(pods)]) if self._over and mesh.lasts else ready
+
+    def _ended(self, pods: list[Object]) -> Observation:
+        """Whether what was measured is as before."""
+        uids = {pod["metadata"]["uid"] for pod in pods}
+        if self._measuring is None or any(p["metadata"]["uid"] not in uids for _, taken in self._found for p in taken):
+            return Observation(holds=True, seen="its pods are others by now")
+        seen = self._measuring.look()
+        if seen.holds is True:
+            return unfelt(f"the fault is still felt: {seen.seen}")
+        return seen if seen.holds is None else Observation(holds=True, seen=f"not felt any more: {seen.seen}")
 
     # --- the fault ---------------------------------------------------------------------------------------------------
 
@@ -124,16 +154,12 @@ class ChaosMesh:
         mesh = MeshObject.of(plan.order)
         self._measuring = self._meters(mesh)
         self._measuring.before()
-        manifest = mesh.bounded().pinned({n: taken for n, (_, taken) in enumerate(self._found)}).object
+        manifest = mesh.bounded().pinned({n: taken for n, (_, taken) in enumerate(self._found)}, self._far).object
         name = nonce(mesh.order.name[:40].rstrip("-."))
         manifest["metadata"] = {k: v for k, v in manifest["metadata"].items() if k in {"labels", "annotations"}}
         manifest["metadata"]["name"] = name
-        self._made = (
-            mesh.kind,
-            mesh.namespace,
-            name,
-            "",
-        )  # an answer that is lost may hide an object that was stored
+        self._entry = undo.begin(self._cluster, f"{mesh.kind} {mesh.namespace}/{name}", way=way(mesh, name))
+        self._made = (mesh.kind, mesh.namespace, name, "")  # a lost answer may hide an object that was stored
         made = self._cluster.resource(API_VERSION, mesh.kind).create(manifest, mesh.namespace)
         self._made = (mesh.kind, mesh.namespace, name, made["metadata"]["uid"])
 
@@ -150,7 +176,8 @@ class ChaosMesh:
             status = Status.of(obj)
             if not status.injected:
                 return unfelt(f"not injected: {status.told(self._events(kind, namespace, name))}{self._health()}")
-            strays = set(status.pods) - self._names()
+            far = {_key(pod) for taken in self._far.values() for pod in taken}
+            strays = set(status.pods) - self._names() - far
             if strays:
                 return unfelt(f"it hit {', '.join(sorted(strays))}, which was not chosen")
         return self._measuring.look()
@@ -168,7 +195,8 @@ class ChaosMesh:
             ladder.climb()
         finally:
             self.rungs += ladder.rungs
-        self._made = None
+        undo.end(self._cluster, self._entry)
+        self._made, self._over = None, True
 
     def _meters(self, mesh: MeshObject) -> Meter:
         """What shows the effect: the meter given here, the manifest's own measure, or the one that fits the kind."""
@@ -177,7 +205,12 @@ class ChaosMesh:
             return self._meter
         if block is not None and block.measure is not None:
             return self._command(block.measure)
-        meters = [effects.meter(self._cluster, part, taken) for part, taken in self._found]
+        meters = [
+            effects.meter(self._cluster, part, taken)
+            if part.stable
+            else effects.meter(self._cluster, part, fitting, len(taken))
+            for (part, taken), fitting in zip(self._found, self._fitting, strict=True)
+        ]
         missing = [part.title for (part, _), one in zip(self._found, meters, strict=True) if one is None]
         if missing:
             raise Inconclusive(
@@ -185,7 +218,8 @@ class ChaosMesh:
                 "not believed",
                 remedy="say what shows it: the annotation k8sha.dev/measure, or `measure:` beside the manifest",
             )
-        return Together([one for one in meters if one is not None])
+        known = [one for one in meters if one is not None]
+        return InTurn(known) if mesh.kind in HOSTS else Together(known)
 
     def _command(self, measure: Measure) -> Meter:
         pod = measure.pod
@@ -213,6 +247,11 @@ class ChaosMesh:
     def _health(self) -> str:
         health = install.find(self._cluster).health
         return f"; {health}" if health else ""
+
+
+def way(mesh: MeshObject, name: str) -> Object:
+    """What the journal says of the way back, for `pytest_k8sha.chaos.mesh.ladder.take_back`."""
+    return {"of": WAY, "kind": mesh.kind, "namespace": mesh.namespace, "name": name}
 
 
 def _key(pod: Object) -> str:

@@ -98,19 +98,29 @@ class MeshObject:
                 part.spec["duration"] = f"{max(1, round(spec.hold + spec.prove_within + MARGIN))}s"
         return MeshObject(self.order, changed)
 
-    def pinned(self, taken: Mapping[int, list[dict[str, Any]]]) -> MeshObject:
-        """The same with the pods that each part takes (by its number) named one by one, and nothing left to choose."""
+    def pinned(
+        self, taken: Mapping[int, list[dict[str, Any]]], far: Mapping[int, list[dict[str, Any]]] | None = None
+    ) -> MeshObject:
+        """The same with the pods that each part takes (by its number), and those on its far side, named one by one, and
+        nothing left to choose."""
         changed = copy.deepcopy(self.object)
         for number, part in enumerate(parts(changed)):
             if not part.stable:
                 continue
-            names: dict[str, list[str]] = {}
-            for pod in taken[number]:
-                names.setdefault(pod["metadata"]["namespace"], []).append(pod["metadata"]["name"])
-            part.spec["selector"] = {"namespaces": sorted(names), "pods": names}
-            part.spec["mode"] = "all"
-            part.spec.pop("value", None)
+            _name(part.spec, taken[number])
+            if part.far is not None and far and far.get(number):
+                _name(part.far, far[number])
         return MeshObject(self.order, changed)
+
+
+def _name(holder: dict[str, Any], pods: list[dict[str, Any]]) -> None:
+    """Has a selector mean just these pods."""
+    names: dict[str, list[str]] = {}
+    for pod in pods:
+        names.setdefault(pod["metadata"]["namespace"], []).append(pod["metadata"]["name"])
+    holder["selector"] = {"namespaces": sorted(names), "pods": names}
+    holder["mode"] = "all"
+    holder.pop("value", None)
 
 
 def as_order(document: dict[str, Any], **terms: Any) -> Order:

@@ -62,6 +62,12 @@ class Part:
         return self.kind == "PodChaos" and self.action in ONE_SHOT
 
     @property
+    def far(self) -> dict[str, Any] | None:
+        """The far side of a NetworkChaos: its own ``selector``, ``mode`` and ``value``. Rules are set there too."""
+        found = self.spec.get("target") if self.kind == "NetworkChaos" else None
+        return found if isinstance(found, dict) else None
+
+    @property
     def silences(self) -> bool:
         """Whether its targets stop serving. A partition between two groups stops what passes between them alone."""
         between = self.action == "partition" and ("target" in self.spec or "externalTargets" in self.spec)

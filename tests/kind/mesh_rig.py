@@ -1,0 +1,194 @@
+"""The ground of the tests on a real Chaos Mesh: a cluster that has one, workloads on it, and a look at its nodes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_k8sha import _process
+from pytest_k8sha.chaos.engines import engine_for
+from pytest_k8sha.chaos.experiment import Experiment
+from pytest_k8sha.chaos.mesh.manifest import as_order
+from pytest_k8sha.chaos.mesh.parts import API_VERSION
+from pytest_k8sha.fleet.cluster import Cluster
+from pytest_k8sha.model import Impact, Run
+from pytest_k8sha.providers.base import ClusterState
+from pytest_k8sha.providers.kind.engine import CLUSTER_LABEL, Engine
+from pytest_k8sha.providers.registry import Registry
+from tests.kind import kind_clusters, serving_rig
+from tests.kind.kind_clusters import ROOT, Images
+
+KEPT = "K8SHA_TEST_MESH"
+"""Environment variable, for quick turns: ``NAME=KUBECONFIG`` of a kind cluster that has Chaos Mesh already."""
+
+CANNOT = 75
+"""The exit code of ``ci/chaos-mesh`` on a machine that cannot provide it."""
+
+CONTROLLER = {"labels": "app.kubernetes.io/component=controller-manager,app.kubernetes.io/name=chaos-mesh"}
+NAMESPACE = "chaos-mesh"
+
+LOOK = r"""
+for pid in $(ls /proc | grep -E '^[0-9]+$'); do
+  read -r _ rest < /proc/$pid/stat 2>/dev/null || continue
+  state=${rest##*) }; name=${rest%%)*}
+  case ${state%% *} in T|t) echo "process $pid ${name#(} is stopped";; esac
+  case $name in *stress-ng*) echo "process $pid ${name#(} runs";; esac
+  net=$(readlink /proc/$pid/ns/net 2>/dev/null) || continue
+  case " $seen " in *" $net "*) continue;; esac
+  seen="$seen $net"
+  [ "$net" != "$(readlink /proc/1/ns/net)" ] || continue
+  at() { nsenter -t $pid -n "$@" 2>/dev/null; }
+  for save in iptables-legacy-save iptables-nft-save; do
+    at $save | grep '^-A CHAOS-' | sed "s/^/rule of $pid: /"
+  done
+  at ipset list -n | sed "s/^/ipset of $pid: /"
+  at tc qdisc show | grep -v 'noqueue\|qdisc pfifo_fast\|qdisc fq_codel' | sed "s/^/qdisc of $pid: /"
+done
+"""
+"""Prints what a fault has left in a node: stopped and stressing processes, rules, sets and queues of pods' networks."""
+
+
+@dataclass
+class Ground:
+    """``kubeconfig`` is that of the cluster as its users have it; ``name`` that of the kind cluster."""
+
+    name: str
+    kubeconfig: Path
+    uid: str
+    engine: Engine
+    images: Images
+
+    @property
+    def order(self) -> str:
+        """The value of ``--k8sha-cluster`` by which somebody uses a cluster that is not this project's own."""
+        return f"mesh=context,kubeconfig={self.kubeconfig},ceiling=disrupt,uid={self.uid}"
+
+    @property
+    def nodes(self) -> list[str]:
+        return self.engine.names(self.name)
+
+    def left(self) -> list[str]:
+        """What is left of faults in the nodes, by what the nodes themselves say."""
+        found = []
+        for node in self.nodes:
+            done = self.engine.execute(node, "bash", "-c", LOOK, timeout=120)
+            found += [f"{node}: {line}" for line in done.stdout.splitlines()]
+        return found
+
+
+def _kept() -> tuple[str, Path] | None:
+    name, _, path = os.environ.get(KEPT, "").partition("=")
+    return (name, Path(path)) if path else None
+
+
+@contextlib.contextmanager
+def ground_in(base: Path, engine: Engine, images: Images) -> Iterator[Ground]:
+    """A cluster of three nodes with Chaos Mesh. Skips the tests, with the reason, where it cannot be had."""
+    kept = _kept()
+    if kept:
+        yield Ground(*kept, uid=_uid(kept[1], base), engine=engine, images=images)
+        return
+    with kind_clusters.fleet(base, images.order("mesh", nodes=3)) as fleet:
+        cluster = fleet["mesh"]
+        name, kubeconfig = cluster.state.details["cluster"], Path(cluster.state.kubeconfig)
+        done = _process.run([ROOT / "ci" / "chaos-mesh", name, str(kubeconfig)], timeout=900, check=False)
+        if done.code == CANNOT:
+            pytest.skip(f"not run, since Chaos Mesh cannot be installed: {done.stdout.strip()}")
+        assert done.code == 0, done.stdout + done.stderr
+        yield Ground(name, kubeconfig, uid=_uid(kubeconfig, base), engine=engine, images=images)
+
+
+def _uid(kubeconfig: Path, base: Path) -> str:
+    state = ClusterState("look", "context", str(base), str(kubeconfig), made=False, ceiling=Impact.OBSERVE)
+    looking = Cluster(state, Registry().get("context"), run=Run("r-look", "tests", 0), private=base)
+    return str(looking.client.get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
+
+
+def web(images: Images, name: str, *, replicas: int = 2, host: bool = False, port: int = 8080) -> list[dict[str, Any]]:
+    """A Deployment that answers HTTP, and its Service. ``host`` puts it on its nodes' own network."""
+    labels = {"app": name}
+    container = {
+        "name": "web",
+        "image": images.probe,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["agnhost", "netexec", f"--http-port={port}", "--udp-port=-1"],
+        "ports": [{"containerPort": port}],
+        "readinessProbe": {"httpGet": {"path": "/", "port": port}, "periodSeconds": 1, "failureThreshold": 1},
+    }
+    shell = {
+        "name": "shell",
+        "image": images.shell,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sleep", "1000000"],
+    }
+    pod = {
+        "terminationGracePeriodSeconds": 0,
+        "hostNetwork": host,
+        "containers": [container] if host else [container, shell],
+    }
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": port}]},
+    }
+    return [deployment, service]
+
+
+def chaos(kind: str, space: str, app: str, spec: dict[str, Any], *, mode: str = "one", **terms: str) -> dict[str, Any]:
+    """An object of Chaos Mesh about the pods of a workload; ``terms`` are those of the experiment, as annotations."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": kind,
+        "metadata": {
+            "name": f"{app}-{kind.lower()}",
+            "namespace": space,
+            "annotations": {f"k8sha.dev/{name}": value for name, value in terms.items()},
+        },
+        "spec": {"mode": mode, "selector": {"namespaces": [space], "labelSelectors": {"app": app}}, **spec},
+    }
+
+
+def experiment(cluster: Cluster, manifest: dict[str, Any], folder: Path, **more: Any) -> Experiment:
+    wanted = as_order(manifest)
+    return Experiment(cluster, wanted, engine_for(cluster, wanted), folder=folder, **more)
+
+
+def ready(cluster: Cluster, *spaces: str) -> None:
+    """Waits until all workloads there are ready."""
+    serving_rig.whole(cluster, list(spaces))
+
+
+def objects(cluster: Cluster, namespace: str = "") -> list[str]:
+    """Every object of Chaos Mesh that there is, those of its own daemons left out when they hold nothing."""
+    found = []
+    for kind in cluster.kinds:
+        if kind.api_version != API_VERSION or "list" not in kind.verbs:
+            continue
+        for item in cluster.resource(API_VERSION, kind.kind).list(namespace):
+            held = [v for v in (item.get("spec") or {}).values() if isinstance(v, list) and v]
+            if kind.kind.startswith("Pod") and kind.kind != "PodChaos" and not held:
+                continue
+            found.append(f"{kind.kind} {item['metadata']['namespace']}/{item['metadata']['name']}")
+    return found
+
+
+def is_labelled(engine: Engine, name: str) -> bool:
+    """Whether the engine still has a container of this kind cluster."""
+    return bool(engine.run("ps", "-aq", "--filter", f"label={CLUSTER_LABEL}={name}").stdout.split())
