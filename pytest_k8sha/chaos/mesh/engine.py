@@ -107,8 +107,8 @@ class ChaosMesh:
         found["system"] = [f"pods in the namespace {space} would be hit" for space in sorted(set(system))]
         found["hang"] = [
             f"{part.kind} cannot be injected into {_key(pod)}, and then cannot be deleted: {why}"
-            for part, taken in self._found
-            for pod in taken
+            for number, (part, taken) in enumerate(self._found)
+            for pod in (*taken, *self._far.get(number, ()))
             if (why := _hangs(part, pod))
         ]
         found["empty"] = [

@@ -4,7 +4,8 @@ Its objects carry the finalizer ``chaos-mesh/records``, which the controller tak
 before it was injected, an experiment is injected first; where that always fails, the object would stay for ever. So:
 
     delete → touch it, so that it is looked at again → ask for the forced clean-up → take the finalizer away →
-    take what it left out of Pod{Network,IO,Http}Chaos, and see that the daemons have done so
+    take what it left out of Pod{Network,IO,Http}Chaos, and see that the daemons have done so →
+    delete the pod where they have not, since its network and its processes go with it
 
 Each rung is climbed only when the one below has not helped within its time; each is told with what it took. What a
 Schedule or a Workflow has started is climbed for by itself: it outlives what started it.
@@ -45,8 +46,11 @@ PATIENCE = {"delete": 15.0, "touch": 5.0, "force": 5.0, "finalizer": 10.0}
 HOPELESS = {"delete": 4.0, "touch": 2.0, "force": 2.0, "finalizer": 10.0}
 """The same where the controller has said that the experiment cannot be injected: it then never goes by itself."""
 
-SWEPT = 15.0
+SWEPT = 10.0
 """Seconds for a daemon to do what was taken out of its object."""
+
+RECREATED = 90.0
+"""Seconds for a pod that is deleted to be gone: its grace period is among them."""
 
 WAY = "chaos-mesh"
 """What the journal calls this way back."""
@@ -296,10 +300,34 @@ class Ladder:
                 describe=lambda said: said,
             )
         except WaitTimeout as error:
-            raise NotUndone(
-                f"{self.kind} {self.namespace}/{self.name} is gone, and a pod may still feel it: {error}",
-                remedy=f"recreate the pod {meta['namespace']}/{meta['name']}: its network goes with it",
-            ) from error
+            if not self._recreate(meta, error.last):
+                raise NotUndone(
+                    f"{self.kind} {self.namespace}/{self.name} is gone, and a pod may still feel it: {error}",
+                    remedy=f"delete the pod {meta['namespace']}/{meta['name']}, which nothing would make anew",
+                ) from error
+
+    def _recreate(self, meta: dict[str, Any], why: str) -> bool:
+        """Deletes a pod that something makes anew; whether it is gone."""
+        began, pods = self._clock.spent, self.client.resource("v1", "Pod")
+        pod = pods.find(meta["name"], meta["namespace"])
+        if pod is None:
+            return True
+        uid = pod["metadata"]["uid"]
+        if not any(owner.get("controller") for owner in pod["metadata"].get("ownerReferences") or []):
+            return False
+        pods.delete(meta["name"], meta["namespace"], uid=uid)
+
+        def gone() -> bool:
+            now = pods.find(meta["name"], meta["namespace"])
+            return now is None or now["metadata"]["uid"] != uid
+
+        try:
+            eventually(gone, what=f"the pod {meta['name']} is gone", timeout=RECREATED * self.wait)
+        except WaitTimeout:
+            return False
+        said = f"Pod {meta['namespace']}/{meta['name']} deleted, since its daemon did not follow: {why}"
+        self._told(Rung("recreate", began, self._clock.spent, said))
+        return True
 
 
 class _Gone(Exception):
