@@ -11,8 +11,9 @@ import pytest
 
 from pytest_k8sha.fleet.cluster import Cluster
 from pytest_k8sha.providers.kind.engine import Engine
-from tests.kind import kind_clusters
+from tests.kind import kind_clusters, mesh_rig
 from tests.kind.kind_clusters import Images
+from tests.kind.mesh_rig import Ground
 from tests.matrix import Matrix
 
 MATRIX = pytest.StashKey[Matrix]()
@@ -43,6 +44,13 @@ def kind_cluster(engine: Engine, images: Images, tmp_path_factory: pytest.TempPa
         yield cluster
     assert kind_clusters.containers(engine, cluster.state.details["cluster"]) == []
     assert kind_clusters.remaining(engine, volumes) == set()
+
+
+@pytest.fixture(scope="session")
+def ground(engine: Engine, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    """A cluster of three nodes with Chaos Mesh, which its tests share."""
+    with mesh_rig.ground_in(tmp_path_factory.mktemp("mesh"), engine, images) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

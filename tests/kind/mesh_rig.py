@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_k8sha import _process
+from pytest_k8sha._wait import eventually
 from pytest_k8sha.chaos.engines import engine_for
 from pytest_k8sha.chaos.experiment import Experiment
 from pytest_k8sha.chaos.mesh.manifest import as_order
@@ -19,7 +21,7 @@ from pytest_k8sha.chaos.mesh.parts import API_VERSION
 from pytest_k8sha.fleet.cluster import Cluster
 from pytest_k8sha.model import Impact, Run
 from pytest_k8sha.providers.base import ClusterState
-from pytest_k8sha.providers.kind.engine import CLUSTER_LABEL, Engine
+from pytest_k8sha.providers.kind.engine import Engine
 from pytest_k8sha.providers.registry import Registry
 from tests.kind import kind_clusters, serving_rig
 from tests.kind.kind_clusters import ROOT, Images
@@ -189,6 +191,51 @@ def objects(cluster: Cluster, namespace: str = "") -> list[str]:
     return found
 
 
-def is_labelled(engine: Engine, name: str) -> bool:
-    """Whether the engine still has a container of this kind cluster."""
-    return bool(engine.run("ps", "-aq", "--filter", f"label={CLUSTER_LABEL}={name}").stdout.split())
+def kill_controller(cluster: Cluster) -> None:
+    """SIGKILL to the controller of Chaos Mesh; its Deployment makes another one."""
+    pods = cluster.resource("v1", "Pod")
+    for controller in pods.list(NAMESPACE, **CONTROLLER):
+        pods.delete(controller["metadata"]["name"], NAMESPACE, grace=0)
+
+
+@dataclass
+class Stage:
+    """A user's view of the cluster, with the workloads ``web`` (2 pods), ``one`` and ``host`` in one namespace."""
+
+    ground: Ground
+    cluster: Cluster
+    space: str
+    folder: Path
+
+    def experiment(self, manifest: dict[str, Any], **more: Any) -> Experiment:
+        ready(self.cluster, self.space)
+        return experiment(self.cluster, manifest, self.folder, **more)
+
+    def pods(self, app: str) -> list[dict[str, Any]]:
+        ready(self.cluster, self.space)
+        return self.cluster.resource("v1", "Pod").list(self.space, labels=f"app={app}")
+
+    def measure(self, source: str, *argv: str, container: str = "web", **more: str) -> str:
+        """The annotation that measures a fault by a command in a pod of the workload ``source``."""
+        selector = {"matchLabels": {"app": source}}
+        return json.dumps(
+            {"command": argv, "namespace": self.space, "selector": selector, "container": container, **more}
+        )
+
+    def nothing_is_left(self) -> None:
+        """Neither an object of Chaos Mesh nor anything in the nodes."""
+        assert objects(self.cluster, self.space) == []
+        assert eventually(lambda: self.ground.left() or ["none"], accept=lambda seen: seen == ["none"], timeout=30)
+
+
+@contextlib.contextmanager
+def stage_in(base: Path, ground: Ground) -> Iterator[Stage]:
+    """The workloads in a fresh namespace, which goes with them."""
+    with kind_clusters.fleet(base, ground.order) as fleet:
+        cluster = fleet["mesh"]
+        space = cluster.create_namespace("mesh")
+        images = ground.images
+        host = web(images, "host", replicas=1, host=True, port=18080)
+        cluster.apply([*web(images, "web"), *web(images, "one", replicas=1), *host], space)
+        yield Stage(ground, cluster, space, base)
+        cluster.delete_namespace(space)

@@ -6,8 +6,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +13,7 @@ import pytest
 from pytest_k8sha._wait import eventually
 from pytest_k8sha.chaos import files
 from pytest_k8sha.chaos.engine import Observation, Plan
-from pytest_k8sha.chaos.experiment import Aborted, Experiment
+from pytest_k8sha.chaos.experiment import Aborted
 from pytest_k8sha.chaos.lint.linter import Linter
 from pytest_k8sha.chaos.mesh.engine import ChaosMesh
 from pytest_k8sha.chaos.mesh.ladder import started
@@ -25,59 +23,14 @@ from pytest_k8sha.chaos.mesh.status import Status
 from pytest_k8sha.chaos.preflight import Refused
 from pytest_k8sha.errors import FileProblems, Inconclusive
 from pytest_k8sha.fleet.cluster import Cluster
-from pytest_k8sha.providers.kind.engine import Engine
-from tests.kind import kind_clusters, mesh_rig
-from tests.kind.kind_clusters import Images
-from tests.kind.mesh_rig import Ground, chaos, web
-
-
-@pytest.fixture(scope="module")
-def ground(engine: Engine, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    with mesh_rig.ground_in(tmp_path_factory.mktemp("mesh"), engine, images) as found:
-        yield found
-
-
-@dataclass
-class Stage:
-    """A user's view of the cluster, with the workloads ``web`` (2 pods), ``one`` and ``host`` in one namespace."""
-
-    ground: Ground
-    cluster: Cluster
-    space: str
-    folder: Path
-
-    def experiment(self, manifest: dict[str, Any], **more: Any) -> Experiment:
-        mesh_rig.ready(self.cluster, self.space)
-        return mesh_rig.experiment(self.cluster, manifest, self.folder, **more)
-
-    def pods(self, app: str) -> list[dict[str, Any]]:
-        mesh_rig.ready(self.cluster, self.space)
-        return self.cluster.resource("v1", "Pod").list(self.space, labels=f"app={app}")
-
-    def measure(self, source: str, *argv: str, container: str = "web", **more: str) -> str:
-        """The annotation that measures a fault by a command in a pod of the workload ``source``."""
-        selector = {"matchLabels": {"app": source}}
-        return json.dumps(
-            {"command": argv, "namespace": self.space, "selector": selector, "container": container, **more}
-        )
-
-    def nothing_is_left(self) -> None:
-        """Neither an object of Chaos Mesh nor anything in the nodes."""
-        assert mesh_rig.objects(self.cluster, self.space) == []
-        assert eventually(lambda: self.ground.left() or ["none"], accept=lambda seen: seen == ["none"], timeout=30)
+from tests.kind import mesh_rig
+from tests.kind.mesh_rig import Ground, Stage, chaos
 
 
 @pytest.fixture(scope="module")
 def stage(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    base = tmp_path_factory.mktemp("user")
-    with kind_clusters.fleet(base, ground.order) as fleet:
-        cluster = fleet["mesh"]
-        space = cluster.create_namespace("mesh")
-        images = ground.images
-        host = web(images, "host", replicas=1, host=True, port=18080)
-        cluster.apply([*web(images, "web"), *web(images, "one", replicas=1), *host], space)
-        yield Stage(ground, cluster, space, base)
-        cluster.delete_namespace(space)
+    with mesh_rig.stage_in(tmp_path_factory.mktemp("user"), ground) as found:
+        yield found
 
 
 def far(space: str, app: str) -> dict[str, Any]:
@@ -227,16 +180,10 @@ def test_an_abort_takes_the_fault_back(stage: Stage) -> None:
 def test_the_controller_is_killed_midway(stage: Stage) -> None:
     """Its webhooks refuse every change while it is away: the way back waits for the next one, and takes all back."""
     live = stage.experiment(chaos("NetworkChaos", stage.space, "web", {"action": "partition"}))
-    pods = stage.cluster.resource("v1", "Pod")
     with live.running():
-        (controller,) = pods.list(mesh_rig.NAMESPACE, **mesh_rig.CONTROLLER)
-        pods.delete(controller["metadata"]["name"], mesh_rig.NAMESPACE, grace=0)
+        mesh_rig.kill_controller(stage.cluster)
     assert live.report.phase("recover").ok
     stage.nothing_is_left()
-    (after,) = (
-        p for p in pods.list(mesh_rig.NAMESPACE, **mesh_rig.CONTROLLER) if "deletionTimestamp" not in p["metadata"]
-    )
-    assert after["metadata"]["uid"] != controller["metadata"]["uid"]
 
 
 def test_a_pod_on_its_nodes_network_hangs_and_is_recovered(stage: Stage) -> None:
