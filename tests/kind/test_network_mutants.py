@@ -200,6 +200,13 @@ def test_each_policy_has_its_time(setups: Setups) -> None:
     assert "depends on it alone" in skipped["default-deny"]
 
 
+def test_whose_names_resolve_is_told(setups: Setups) -> None:
+    """The cluster's name server answers everybody: each tenant's pods get the other's names, and the record says so."""
+    rows = setups.judges("network/good")["TEN-NET-005"].tables["names of other tenants' services"]
+    assert len({row["pod"] for row in rows}) >= 4
+    assert {row["resolves"] for row in rows} == {"yes"}
+
+
 def test_sctp_is_dialled_or_said_to_be_missing(setups: Setups) -> None:
     """Where the kernels have SCTP, the table has its ways; else a subject says so in words, and nothing is judged."""
     judge = setups.judges("network/good")["TEN-NET-010"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_k8sha.tenancy.network.admin import AdminPolicy
 from pytest_k8sha.tenancy.network.admin import evaluate as with_admin
+from pytest_k8sha.tenancy.network.judging import names_of_others
 from pytest_k8sha.tenancy.network.places import Address, Pod, Service, ServicePort
 from pytest_k8sha.tenancy.network.table import (
     EVERY_ROUTE,
@@ -92,6 +93,20 @@ def test_rows_are_plain() -> None:
     assert row["observed"] == "open"
     assert row["why"] == "ingress: isolated, and not allowed, by acme/default-deny"
     assert all(isinstance(value, (str, int)) for value in row.values())
+
+
+def test_whose_names_resolve_is_told() -> None:
+    """A name that leads nowhere does not resolve; a way that is blocked behind its name did; no answer says nothing.
+    Names of one's own tenant are not told."""
+    listeners = [Listener(WEB, (("TCP", 8080),), (SERVICE,))]
+    ways = cells([OTHER, CACHE], listeners, routes=[Route.SERVICE_NAME])
+    promises = {c: expect([], [], c, NODES) for c in ways}
+    for outcome, told in ((Outcome.NO_NAME, "no"), (Outcome.BLOCKED, "yes"), (Outcome.UNSEEN, "not observed")):
+        table = Table(promises, {c: Seen(outcome) for c in ways})
+        rows = names_of_others(table, lambda pod: pod.namespace.name)
+        assert [(row["of"], row["name"], row["resolves"]) for row in rows] == [
+            ("acme", "web.acme.svc.cluster.local.", told)
+        ]
 
 
 def test_the_node_that_does_not_enforce_is_named() -> None:

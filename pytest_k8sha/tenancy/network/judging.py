@@ -161,6 +161,23 @@ def name_service(judge: Judge, survey: Survey) -> None:
     steady(judge, survey)
     ways = [c for c in survey.table if c.ask in {Ask.DNS, Ask.SLOW}]
     judge_pairs(judge, survey.table, ways, Expected.OPEN)
+    judge.table("names of other tenants' services", names_of_others(survey.table, survey.tenant))
+
+
+def names_of_others(table: Table, tenant: Callable[[Pod], str]) -> list[dict[str, str]]:
+    """Whether each pod of a tenant gets addresses for the names of other tenants' services. It is told and not judged:
+    Kubernetes answers everybody, and no policy of its API can forbid it."""
+    rows = []
+    for cell in table:
+        target = cell.target
+        if cell.route is not Route.SERVICE_NAME or cell.protocol != TCP or not isinstance(target, Pod):
+            continue
+        asking, owner = tenant(cell.source), tenant(target)
+        if asking and owner and asking != owner:
+            outcome = table.seen.get(cell, Seen(Outcome.UNSEEN)).outcome
+            told = {Outcome.NO_NAME: "no", Outcome.UNSEEN: "not observed"}.get(outcome, "yes")
+            rows.append({"pod": _place(cell.source), "name": cell.host, "of": owner, "resolves": told})
+    return rows
 
 
 def machinery(judge: Judge, survey: Survey) -> None:
