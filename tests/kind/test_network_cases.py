@@ -32,14 +32,13 @@ def test_every_way_works_without_policies(field: Field) -> None:
 
 @pytest.mark.parametrize("path", CASES, ids=lambda p: p.stem)
 def test_the_network_does_what_the_evaluator_says(path: object, field: Field) -> None:
-    """Every cell agrees, twice in a row, and a table takes less than ten seconds."""
+    """Every cell agrees, twice in a row. How long a table takes is measured by benchmarks/netpol.py."""
     found = field.run(path)  # type: ignore[arg-type]
     wrong = [f"{cell}: {found.table.seen[cell]} / {found.table.promises[cell]}" for cell in found.table.differences]
     assert wrong == []
     assert found.table.unproved == []
     assert found.stable
     assert found.hi is not None
-    assert min(found.per_table) < 10
     expected = {promise.expected for promise in found.table.promises.values()}
     assert expected == {Expected.OPEN, Expected.BLOCKED}, "a case in which nothing is blocked, or all, proves little"
 
