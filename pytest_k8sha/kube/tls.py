@@ -10,7 +10,13 @@ from __future__ import annotations
 
 import errno
 import ssl
+import threading
 from typing import Any
+
+_TRUSTED = ("ca_certs", "ca_cert_dir", "ca_cert_data")
+"""Options of urllib3, in the order in which ``load_verify_locations`` takes them."""
+_OWN = ("cert_file", "key_file", "key_password")
+_making = threading.Lock()
 
 
 class _Socket(ssl.SSLSocket):
@@ -34,10 +40,28 @@ def closing(context: ssl.SSLContext) -> ssl.SSLContext:
 
 
 def pooled(options: dict[str, Any]) -> None:
-    """Gives the connections of a ``urllib3.PoolManager`` such a context; otherwise as urllib3 makes its own."""
+    """Gives the connections of a ``urllib3.PoolManager`` such a context; otherwise as urllib3 makes its own.
+
+    The context has the certificates, and the options have them no longer: urllib3 would load them again for each
+    connection, into the one context that all threads share, and OpenSSL frees what another thread is reading then.
+    Certificates that cannot be loaded stay with urllib3, which tells so with the request.
+    """
     from urllib3.util.ssl_ import create_urllib3_context
 
-    context = closing(create_urllib3_context(cert_reqs=options.get("cert_reqs")))
-    if not (options.get("ca_certs") or options.get("ca_cert_data")):
-        context.load_default_certs()  # urllib3 does so only for the contexts that it made
-    options["ssl_context"] = context
+    with _making:
+        if "ssl_context" in options:
+            return
+        context = closing(create_urllib3_context(cert_reqs=options.get("cert_reqs")))
+        trusted, own = [options.get(name) for name in _TRUSTED], options.get("cert_file")
+        try:
+            if any(trusted):
+                context.load_verify_locations(*trusted)
+            else:
+                context.load_default_certs()  # urllib3 does so only for the contexts that it made
+            if own:
+                context.load_cert_chain(own, options.get("key_file"), options.get("key_password"))
+        except OSError:
+            return
+        for name in (*_TRUSTED, *_OWN):
+            options.pop(name, None)
+        options["ssl_context"] = context

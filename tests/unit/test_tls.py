@@ -5,16 +5,19 @@ from __future__ import annotations
 import gc
 import select
 import socket
+import ssl
 import struct
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_k8sha.errors import TransportError
+from pytest_k8sha.kube import tls
 from pytest_k8sha.kube.client import Client
 from pytest_k8sha.kube.etcd import Etcd, EtcdAccess
 from pytest_k8sha.kube.kubeconfig import Context
@@ -104,3 +107,24 @@ def test_no_socket_is_left_open(resetting: int, tmp_path: Path, use: Callable[[i
         use(resetting, tmp_path)
         gc.collect()
     assert [str(one.message) for one in caught if "socket" in str(one.message).lower()] == []
+
+
+def test_certificates_are_loaded_once_for_all_threads(tmp_path: Path) -> None:
+    """The threads of a client share one context, which nobody changes while another one shakes hands: that ended whole
+    processes. urllib3 is left nothing to load into it."""
+    access = _access(1, tmp_path)
+    options: dict[str, Any] = {"maxsize": 4, "cert_reqs": ssl.CERT_REQUIRED, "ca_certs": str(access.ca)}
+    options |= {"cert_file": str(access.cert), "key_file": str(access.key)}
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: tls.pooled(options), range(32)))
+    context = options.pop("ssl_context")
+    assert options == {"maxsize": 4, "cert_reqs": ssl.CERT_REQUIRED}
+    assert [dict(sum(one["subject"], ())) for one in context.get_ca_certs()] == [{"commonName": "test-ca"}]
+
+
+def test_certificates_that_cannot_be_loaded_are_told_with_the_request(tmp_path: Path) -> None:
+    """They stay as they were given, for urllib3 to fail on."""
+    options: dict[str, Any] = {"cert_reqs": ssl.CERT_REQUIRED, "ca_certs": str(tmp_path / "none.crt")}
+    before = dict(options)
+    tls.pooled(options)
+    assert options == before
