@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 SLOWEST = 1.0
 START_DEADLINE = 30.0
 """Seconds for the probe's process to send its first request, on a machine that is busy as well."""
+STOP_DEADLINE = 30.0
+"""Seconds for the probe's process to end after it was told to and its last request was given up."""
 SETTLE = 10.0
 """Seconds for the target's first success."""
 
@@ -185,7 +187,7 @@ class Probe:
             )
         finally:
             os.close(inner)
-        stack.callback(self._end, entry)
+        stack.callback(self._end, entry, log)
         if self._journal:
             self._journal.made(entry, pid=self._program.pid, created=self._program.id.created)
         self._await_first(log)
@@ -222,21 +224,26 @@ class Probe:
         last = samples[-1]
         return f"last seen: {last.outcome}{f' ({last.detail})' if last.detail else ''}"
 
-    def _end(self, entry: int) -> None:
+    def _end(self, entry: int, log: Path) -> None:
         """Has the process send no more, waits for what is under way, and reads the rest."""
         assert self._program is not None  # noqa: S101 - only called when it was started
         assert self._file is not None  # noqa: S101 - as above
         with ExitStack() as stack:
             stack.callback(os.close, self._pipe)
+            how = "died"
             if self._program.code is None:
                 os.write(self._pipe, b"stop")
-                if self._program.wait(self.timeout + 10) is None:
+                if self._program.wait(self.timeout + STOP_DEADLINE) is None:
                     self._program.end(grace=1.0)
+                    how = f"did not stop within {STOP_DEADLINE:g} s"
         self._file.more()
-        self._program = None
         if not self._file.end:
             last = max((s.done for s in self._file.samples), default=0.0)
-            self._broken = f"the probe's process died; nothing is known from {max(0.0, last - self.began):.1f} s on"
+            said = log.read_text(errors="replace").strip().splitlines()[-1:] if log.exists() else []
+            why = "; ".join([f"exit code {self._program.code}", *said])
+            since = max(0.0, last - self.began)
+            self._broken = f"the probe's process {how} ({why}); nothing is known from {since:.1f} s on"
+        self._program = None
         if self._file.path.exists():
             self.digest = self._file.digest()
         if self._journal and entry:
