@@ -6,6 +6,7 @@ import os
 import random
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from pytest_k8sha._wait import eventually
 from tests.integration.commands import ROOT, Home, everything, kill, of_runs
 
 SUITE = Path(__file__).parent / "data" / "short_suite.py"
-MOMENTS = 20
+MOMENTS = int(os.environ.get("K8SHA_RECOVER_MOMENTS", "8"))
+"""Runs that are killed; 20 and more are for a proof by itself."""
+SIDES = 2
+"""Users whose runs are killed at the same time, each with a state folder and a kept cluster of its own."""
 SEED = 20261123
 
 FLEET = f"""\
@@ -60,48 +64,68 @@ class Rig(Home):
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    made = Rig(tmp_path_factory.mktemp("recover"))
-    try:
-        made.prepare()
-        yield made
-    finally:
-        made.run("down", "--all")
-        made.run("recover")
+def rigs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Rig]]:
+    made = [Rig(tmp_path_factory.mktemp(f"recover-{side}")) for side in range(SIDES)]
+    with ThreadPoolExecutor(SIDES) as sides:
+        try:
+            list(sides.map(Rig.prepare, made))
+            yield made
+        finally:
+            list(sides.map(lambda rig: (rig.run("down", "--all"), rig.run("recover")), made))
 
 
-def test_a_run_that_ends_leaves_nothing(rig: Rig) -> None:
-    """The run's own teardown removes everything, so that there is nothing to recover; its length is measured here."""
-    clock = _clock.Deadline(0)
-    done = rig.run(*rig.argv())
-    rig.seconds = clock.spent
-    assert done.code == 0, done.stdout + done.stderr
-    rig.assert_nothing_is_left("after a run that ended")
-    assert rig.json("recover")["runs"] == []
+@pytest.fixture
+def rig(rigs: list[Rig]) -> Rig:
+    return rigs[0]
 
 
-@pytest.mark.timeout(1500)  # twenty runs and as many recoveries; a busy machine stretches each of them
-def test_nothing_is_left_after_sigkill_at_any_moment(rig: Rig, record_property: Any) -> None:
-    """SIGKILL at twenty random moments, of pytest alone and of the whole process group in turn; then one `recover`
+def test_a_run_that_ends_leaves_nothing(rigs: list[Rig]) -> None:
+    """The run's own teardown removes everything, so that there is nothing to recover; its length is measured here,
+    beside another run as when they are killed."""
+
+    def one(rig: Rig) -> None:
+        clock = _clock.Deadline(0)
+        done = rig.run(*rig.argv())
+        rig.seconds = clock.spent
+        assert done.code == 0, done.stdout + done.stderr
+        rig.assert_nothing_is_left("after a run that ended")
+        assert rig.json("recover")["runs"] == []
+
+    with ThreadPoolExecutor(SIDES) as sides:
+        list(sides.map(one, rigs))
+
+
+@pytest.mark.timeout(1500)  # many runs and as many recoveries; a busy machine stretches each of them
+@pytest.mark.parametrize("count", [MOMENTS], ids=[f"{MOMENTS} moments"])
+def test_nothing_is_left_after_sigkill_at_any_moment(count: int, rigs: list[Rig], record_property: Any) -> None:
+    """SIGKILL at random moments, of pytest alone and of the whole process group in turn; then one `recover`
     leaves no process, port, folder, file or object, and a second finds nothing to do."""
-    assert rig.seconds, "the length of the run was not measured"
+    assert all(rig.seconds for rig in rigs), "the length of the run was not measured"
     chance = random.Random(SEED)  # noqa: S311 - moments, not secrets
-    # One moment in each twentieth of the run, so that each part of it is hit: start, clusters, tests, teardown.
-    moments = [(index + chance.random()) / MOMENTS * rig.seconds for index in range(MOMENTS)]
-    chance.shuffle(moments)
-    left = []
-    for index, moment in enumerate(moments):
-        clock = _clock.Deadline(moment)
-        program = rig.start(*rig.argv())
-        program.wait(clock.left)
-        how = kill(program, group=index % 2 == 0) if program.code is None else "it had ended"
-        context = f"moment {index}: {moment:.2f} s, killed: {how}; {rig.log}"
-        first = rig.run("recover", "--json", timeout=150)
-        assert first.code == 0, f"{context}\n{first.stdout}{first.stderr}"
-        rig.assert_nothing_is_left(f"{context}\n{first.stdout}")
-        assert rig.json("recover") == {"runs": [], "dry_run": False, "remains": 0}, context
-        left.append(f"{moment:.1f} s {how}: {first.stdout.count('on kept')} objects")
-    record_property("moments", left)
+    # One moment in each equal part of the run, so that each part of it is hit: start, clusters, tests, teardown. Each
+    # side takes every second one, and kills in both ways.
+    shares = [(index + chance.random()) / count for index in range(count)]
+    turns = [[(share, (index // SIDES) % 2 == 0) for index, share in enumerate(shares)][n::SIDES] for n in range(SIDES)]
+
+    def one(rig: Rig, turns: list[tuple[float, bool]]) -> list[str]:
+        return [killed(rig, share * rig.seconds, group=group) for share, group in turns]
+
+    with ThreadPoolExecutor(SIDES) as sides:
+        record_property("moments", list(sides.map(one, rigs, turns)))
+
+
+def killed(rig: Rig, moment: float, *, group: bool) -> str:
+    """One run that is killed after so many seconds, and what is left once `recover` was there; says what was done."""
+    clock = _clock.Deadline(moment)
+    program = rig.start(*rig.argv())
+    program.wait(clock.left)
+    how = kill(program, group=group) if program.code is None else "it had ended"
+    context = f"{moment:.2f} s, killed: {how}; {rig.log}"
+    first = rig.run("recover", "--json", timeout=150)
+    assert first.code == 0, f"{context}\n{first.stdout}{first.stderr}"
+    rig.assert_nothing_is_left(f"{context}\n{first.stdout}")
+    assert rig.json("recover") == {"runs": [], "dry_run": False, "remains": 0}, context
+    return f"{moment:.1f} s {how}: {first.stdout.count('on kept')} objects"
 
 
 def test_a_running_run_is_not_touched(rig: Rig) -> None:
