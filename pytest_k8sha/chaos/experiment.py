@@ -103,7 +103,7 @@ class Report:
 class Experiment:
     """One fault on one cluster.
 
-    ``steady`` is asked on top of the engine's own steady state. ``abort`` is asked while the fault is held: the fault
+    ``steady`` is asked on top of the engine's own steady state. ``abort`` is asked from the injection on: the fault
     is taken back when it holds, and also when it can tell nothing. ``tell`` hears of each phase as it begins and ends.
     ``folder`` is that of the lock files; the user's state folder where it is not given. ``within`` is an experiment
     that goes on around this one and holds the lock for both.
@@ -170,8 +170,7 @@ class Experiment:
                     phase.said = f"{self.order.title}: {plan.names}"
                 with self._phase("prove") as phase:
                     within = self.order.spec.prove_within
-                    seen = self._until(lambda: self.engine.observe(plan), within, "the effect of the fault")
-                    phase.said = seen.seen
+                    phase.said = self._until(lambda: self._felt(plan), within, "the effect of the fault").seen
                 with self._phase("hold"):
                     yield self
                     self._still(plan)
@@ -185,11 +184,7 @@ class Experiment:
         """Lets the fault be for ``seconds``. Raises `Aborted` when the abort predicate holds or has no data."""
         deadline = _clock.Deadline(seconds)
         while True:
-            if self._abort is not None:
-                look = self._abort()
-                if look.holds is not False:
-                    why = "no data" if look.holds is None else "the abort predicate holds"
-                    raise Aborted(f"{self.order.name} was aborted after {deadline.spent:.1f} s: {why}: {look.seen}")
+            self._watch()
             if deadline.passed:
                 return
             _clock.pause(min(LOOK_EVERY, deadline.left))
@@ -197,6 +192,19 @@ class Experiment:
     def over(self) -> None:
         """The block itself took the fault back, or a part of it: it is not looked for at the end."""
         self._over = True
+
+    def _watch(self) -> None:
+        """Raises `Aborted` when the abort predicate holds or has no data."""
+        look = self._abort() if self._abort is not None else None
+        if look is None or look.holds is False:
+            return
+        why = "no data" if look.holds is None else "the abort predicate holds"
+        after = _clock.now() - self.report.injected[0]
+        raise Aborted(f"{self.order.name} was aborted {after:.1f} s after its injection began: {why}: {look.seen}")
+
+    def _felt(self, plan: Plan) -> Observation:
+        self._watch()
+        return self.engine.observe(plan)
 
     # --- the steps ---------------------------------------------------------------------------------------------------
 

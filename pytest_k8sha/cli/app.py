@@ -30,7 +30,7 @@ COMMANDS = {
     "report": ("report", "Make the report from records."),
     "fleet": ("fleet", "Look at many clusters together."),
     "recover": ("recover", "Remove what killed runs left."),
-    "chaos": ("chaos", "Judge Chaos Mesh manifests without a cluster."),
+    "chaos": ("chaos", "Judge experiment files without a cluster, and run them on one."),
     "backup": ("manifests", "Make backups of manifests."),
     "restore": ("manifests", "Restore backups of manifests into clusters of ours."),
     "schema": ("schema", "Print the JSON Schema of a file."),

@@ -1,4 +1,4 @@
-"""``k8sha chaos``: Chaos Mesh manifests on the command line."""
+"""``k8sha chaos``: experiments on the command line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pytest_k8sha.cli import options
+from pytest_k8sha.cli import gameday, options
 
 if TYPE_CHECKING:
     from pytest_k8sha.chaos.lint.shapes import Bundle
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group("chaos")
 def chaos() -> None:
-    """Work with Chaos Mesh manifests."""
+    """Judge experiment files, and run them."""
 
 
 @chaos.command("lint")
@@ -85,6 +85,9 @@ def rules(*, markdown: bool, as_json: bool) -> None:
         rows = [[rule.id, rule.severity, rule.title, "yes" if rule.fix else ""] for rule in known]
         console.table(["id", "severity", "mistake", "--fix"], rows)
         console.say(f"{len(known)} rules")
+
+
+chaos.add_command(gameday.run)
 
 
 def _bundle(schemas: Path | None) -> Bundle | None:

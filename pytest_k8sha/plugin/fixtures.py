@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_k8sha.plugin.options import Options
     from pytest_k8sha.plugin.session import Session
     from pytest_k8sha.plugin.tools import Applier, Diagnostics
+    from pytest_k8sha.plugin.trials import Chaos
     from pytest_k8sha.probes.availability import Probe
     from pytest_k8sha.recovery.plan import Plan
     from pytest_k8sha.tenancy.tenant import Tenant
@@ -162,13 +163,22 @@ def diagnostics(_k8sha: Session, cluster: Cluster, request: pytest.FixtureReques
 
 
 @pytest.fixture
-def availability(_k8sha: Session) -> Callable[..., Probe]:
+def availability(_k8sha: Session, request: pytest.FixtureRequest) -> Callable[..., Probe]:
     """``with availability("http://…", rate=20, objective="downtime <= 5s") as probe:`` - as
     `pytest_k8sha.availability`; the probe's process is in the run's journal, and its samples are kept beside the
-    record."""
+    record. The objective of the marker ``chaos`` is the default in a test that asks for `chaos`."""
     from pytest_k8sha.plugin.tools import prober
 
-    return prober(_k8sha)
+    return prober(_k8sha, request)
+
+
+@pytest.fixture
+def chaos(_k8sha: Session, cluster: Cluster, judge: Judge, request: pytest.FixtureRequest) -> Chaos:
+    """The experiments of the marker ``chaos``: ``chaos.run(probe)`` runs them while a probe asks the service, and
+    judges what it saw; see docs/chaos.md."""
+    from pytest_k8sha.plugin.trials import chaos_of
+
+    return chaos_of(request.node, cluster, judge, compare=_k8sha.options.chaos_control)
 
 
 @pytest.fixture(scope="session")

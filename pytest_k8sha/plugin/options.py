@@ -23,6 +23,11 @@ MARKERS = (
         "k8sha_requires(*capabilities): what a cluster must be able to do, such as 'nodes:real' or 'zones>=2'; the "
         "test is not evaluated on one that cannot"
     ),
+    (
+        "chaos(*files, objective=None, abort=None): the experiments that the fixture `chaos` runs, files of "
+        "K8shaExperiment or of Chaos Mesh; the objective is that of the probe, abort such as 'error_rate > 50%' ends a "
+        "fault early"
+    ),
     "k8sha_clusters(count): the number of clusters that the test needs at once, by the fixture `fleet`",
 )
 DEFAULT_CLUSTER = "local=local"
@@ -106,6 +111,12 @@ def add_options(parser: pytest.Parser) -> None:
         "times (docs/availability.md lists trials and defaults)",
     )
     group.addoption(
+        "--k8sha-chaos-control",
+        action="store_true",
+        help="before the experiments of a test that asks for `chaos`, make the same requests without a fault; the "
+        "report compares both, and a service that does not keep its objective by itself is inconclusive",
+    )
+    group.addoption(
         "--k8sha-out", metavar="DIR", help="write the record (record.jsonl) and the report (index.html) into DIR"
     )
     group.addoption(
@@ -180,6 +191,7 @@ class Options:
     restore: Path | None = None
     quota: tuple[float, float] = QUOTA
     price_file: Path | None = None
+    chaos_control: bool = False
 
     @property
     def thresholds(self) -> Thresholds:
@@ -233,6 +245,7 @@ class Options:
             slo=_number("k8sha_slo", given.k8sha_slo or config.getini("k8sha_slo") or SLO, 0.01, 60),
             quota=_two("k8sha_quota", given.k8sha_quota or config.getini("k8sha_quota")),
             price_file=_file(config, given.k8sha_prices, config.getini("k8sha_prices")),
+            chaos_control=given.k8sha_chaos_control,
             flood=int(_number("k8sha_flood", given.k8sha_flood or config.getini("k8sha_flood") or FLOOD, 1, 2000)),
             restore=_file(config, given.k8sha_restore, config.getini("k8sha_restore")),
         )

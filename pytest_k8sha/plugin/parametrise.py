@@ -20,6 +20,10 @@ def generate(metafunc: pytest.Metafunc) -> None:
         needs = needs_of(metafunc.definition)
         check_words(needs.requires)
         check_promises(needs.promises)
+        if "chaos" in metafunc.fixturenames:
+            from pytest_k8sha.plugin.trials import read
+
+            read(metafunc.definition)
     except K8shaError as error:
         raise pytest.Collector.CollectError(f"{metafunc.definition.nodeid}: {error}") from error
     if TARGET in metafunc.fixturenames:

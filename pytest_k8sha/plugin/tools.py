@@ -122,14 +122,17 @@ class Applier:
         return bool((obj["metadata"].get("labels") or {}).get(LABEL_RUN) == self._cluster.run.id)
 
 
-def prober(session: Session) -> Callable[..., Probe]:
-    """`pytest_k8sha.availability` with the run's journal, and a file for the samples beside the record."""
+def prober(session: Session, request: pytest.FixtureRequest) -> Callable[..., Probe]:
+    """`pytest_k8sha.availability` with the run's journal, and a file for the samples beside the record. In a test that
+    asks for the fixture `chaos` the objective of its marker is the default."""
     from pytest_k8sha.probes.availability import availability
 
     def start(target: str | Target, **options: Any) -> Probe:
         place = session.options.out or (session.options.record.parent if session.options.record else None)
         if place:
             options.setdefault("samples", place / "samples" / f"{nonce('probe')}.jsonl")
+        if "chaos" in request.fixturenames:
+            options.setdefault("objective", request.getfixturevalue("chaos").objective)
         return availability(target, journal=session.folder.journal, **options)
 
     return start

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import tempfile
+import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,7 @@ class Probe:
         self._program: _process.Program | None = None
         self._pipe = -1
         self._broken = ""
+        self._reading = threading.Lock()
 
     def __enter__(self) -> Self:
         with self._stack as stack:
@@ -119,12 +121,13 @@ class Probe:
                 fault.undone = _clock.now()
 
     def samples(self) -> list[Sample]:
-        """All samples so far, from the first success on."""
+        """All samples so far, from the first success on. May be asked by several threads."""
         if self._file is None:
             return []
-        if self._program is not None:
-            self._file.more()
-        return [s for s in self._file.samples if (s.sent or s.scheduled) >= self.began]
+        with self._reading:
+            if self._program is not None:
+                self._file.more()
+            return [s for s in self._file.samples if (s.sent or s.scheduled) >= self.began]
 
     def outage(self) -> Outage:
         """What the samples come to; within the block, those that are there so far."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 for _name in (
     *("kubernetes.client", "kubernetes.config", "pytest_k8sha.kube.client", "pytest_k8sha.providers.registry"),
     *("pytest_k8sha.reports.html", "pytest_k8sha.reports.summary", "pytest_k8sha.plugin.parametrise"),
-    *(f"pytest_k8sha.plugin.{name}" for name in ("html", "live", "provision", "results", "tools", "xdist")),
+    *(f"pytest_k8sha.plugin.{name}" for name in ("html", "live", "provision", "results", "tools", "trials", "xdist")),
 ):
     import_module(_name)
 
