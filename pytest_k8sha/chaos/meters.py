@@ -15,7 +15,7 @@ from pytest_k8sha.errors import Inconclusive, RequestError
 from pytest_k8sha.kube.execute import execute
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pytest_k8sha.chaos.tries import Command
     from pytest_k8sha.fleet.cluster import Cluster
@@ -237,6 +237,20 @@ class Together:
         if not looks:
             return unknown("nothing measures the effect")
         return Observation.all_of(looks)
+
+
+class Gated:
+    """An effect that counts only while ``gate`` says nothing: it says why the effect cannot be that of its fault."""
+
+    def __init__(self, meter: Meter, gate: Callable[[], str]) -> None:
+        self._meter, self._gate = meter, gate
+
+    def before(self) -> None:
+        self._meter.before()
+
+    def look(self) -> Observation:
+        why = self._gate()
+        return unfelt(why) if why else self._meter.look()
 
 
 class InTurn:

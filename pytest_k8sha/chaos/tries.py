@@ -27,7 +27,11 @@ PATIENCE = 2.0
 UNREACHED = "trying to reach service"
 """What the API server says when a pod cannot be reached (``k8s.io/apimachinery/pkg/util/proxy/transport.go``)."""
 
-Effect = Literal["fails", "slower", "answers otherwise"]
+Effect = Literal["fails", "falls silent", "slower", "answers otherwise"]
+"""Who refuses a connection can be reached, so it has failed, and not fallen silent."""
+
+REACHED = ("refused", "reset", "EOF")
+"""Words of the API server when a pod's network did answer."""
 
 
 @dataclass
@@ -38,6 +42,7 @@ class Answer:
     seconds: float
     said: str
     text: str = ""
+    silent: bool = False
 
 
 class Tries:
@@ -73,12 +78,12 @@ class Tries:
         for name, normal in self._normal.items():
             try:
                 now = self.attempt(name)
-                if self._effect == "fails" and not now.worked:
+                if self._effect in {"fails", "falls silent"} and not now.worked:
                     now = self.attempt(name)  # a single request is lost without a fault as well
             except Inconclusive as error:
                 return unknown(f"{name}: {error}")
             judged, said = self._judged(normal, now)
-            if self._effect != "fails" and not now.worked:
+            if self._effect not in {"fails", "falls silent"} and not now.worked:
                 return unknown(f"{name}: it did not work at all: {now.said}")  # neither late nor another answer
             if not judged:
                 return unfelt(f"{name}: {said}")
@@ -88,6 +93,8 @@ class Tries:
     def _judged(self, normal: Answer, now: Answer) -> tuple[bool, str]:
         if self._effect == "fails":
             return not now.worked, now.said
+        if self._effect == "falls silent":
+            return now.silent, now.said
         if self._effect == "slower":
             longer = now.seconds - normal.seconds
             said = f"{1000 * now.seconds:.0f} ms, and {1000 * normal.seconds:.0f} ms before"
@@ -128,14 +135,15 @@ class Proxied(Tries):
         except TransportError as error:
             spent = clock.spent
             self._server_answers(error)
-            return Answer(worked=False, seconds=spent, said=f"no answer ({error.kind})")
+            return Answer(worked=False, seconds=spent, said=f"no answer ({error.kind})", silent=error.kind == "timeout")
         except ApiError as error:
             # The server's own words when it could not reach the pod; any other 503 came from the pod itself.
-            silent = UNREACHED in error.message
+            unreached = UNREACHED in error.message
+            silent = unreached and not any(word in error.message for word in REACHED)
             said = f"status {error.status}: {error.message[:120]}"
-            if not silent and error.reason:
+            if not unreached and error.reason:
                 raise Inconclusive(f"the API server did not ask the pod: {said}") from error
-            return Answer(not silent, clock.spent, said, str(error.status))
+            return Answer(not unreached, clock.spent, said, str(error.status), silent)
         return Answer(worked=True, seconds=clock.spent, said="answered", text=str(text)[:200])
 
     def _server_answers(self, error: TransportError) -> None:

@@ -208,11 +208,21 @@ class Stage:
     folder: Path
 
     def experiment(self, manifest: dict[str, Any], **more: Any) -> Experiment:
-        ready(self.cluster, self.space)
+        self.fresh()
         return experiment(self.cluster, manifest, self.folder, **more)
 
-    def pods(self, app: str) -> list[dict[str, Any]]:
+    def fresh(self) -> None:
+        """All is ready, and no container has been started again: a kubelet takes its time for the next start of one
+        that has."""
+        pods = self.cluster.resource("v1", "Pod")
+        for pod in pods.list(self.space):
+            statuses = (pod.get("status") or {}).get("containerStatuses") or []
+            if any(int(status.get("restartCount") or 0) for status in statuses):
+                pods.delete(pod["metadata"]["name"], self.space)
         ready(self.cluster, self.space)
+
+    def pods(self, app: str) -> list[dict[str, Any]]:
+        self.fresh()
         return self.cluster.resource("v1", "Pod").list(self.space, labels=f"app={app}")
 
     def measure(self, source: str, *argv: str, container: str = "web", **more: str) -> str:

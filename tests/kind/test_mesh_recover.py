@@ -82,7 +82,7 @@ def three(space: str) -> list[dict[str, Any]]:
 
 
 def start(settings: Settings, stage: Stage, log: Path) -> _process.Program:
-    mesh_rig.ready(stage.cluster, stage.space)
+    stage.fresh()
     words = [sys.executable, "-c", DRIVER, stage.ground.order, json.dumps(three(stage.space))]
     env = {**os.environ, "K8SHA_STATE": str(settings.state)}
     return _process.start(words, log=log, env=env, cwd=ROOT, detached=True)
@@ -97,7 +97,7 @@ def recovered(settings: Settings, stage: Stage, said: str) -> float:
     assert recover.recover(settings, Registry(), lambda _: None, ways=WAYS) == []
     assert stage.cluster.resource("coordination.k8s.io/v1", "Lease").find(lock.NAME, lock.NAMESPACE) is None
     stage.nothing_is_left()
-    mesh_rig.ready(stage.cluster, stage.space)
+    stage.fresh()
     return took
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_k8sha.chaos.engine import Observation
-from pytest_k8sha.chaos.meters import Identities, InTurn, Together, felt, unfelt, unknown
+from pytest_k8sha.chaos.meters import Gated, Identities, InTurn, Together, felt, unfelt, unknown
 
 
 class Fixed:
@@ -58,3 +58,10 @@ def test_effects_in_turn_need_not_be_felt_together() -> None:
 def test_no_pod_is_no_effect() -> None:
     """Zero pods never count as pods that are gone."""
     assert Identities(None, []).look().holds is None  # type: ignore[arg-type]
+
+
+def test_an_effect_counts_only_when_its_fault_is_there() -> None:
+    """What one fault does is not taken for the effect of the next one, which has not begun."""
+    closed = Gated(Fixed(felt("silent")), lambda: "it has not begun")
+    assert (closed.look().holds, closed.look().seen) == (False, "it has not begun")
+    assert Gated(Fixed(felt("silent")), lambda: "").look().holds is True

@@ -34,7 +34,7 @@ def meter(cluster: Cluster, part: Part, pods: Sequence[Object], count: int | Non
         case "PodChaos", "pod-failure":
             return Unready(cluster, pods)
         case "NetworkChaos", "partition" if part.silences:
-            return Proxied(cluster, pods, "fails")
+            return Proxied(cluster, pods, "falls silent")
         case "NetworkChaos", "delay" if not spec.get("target") and not spec.get("externalTargets"):
             late = _seconds((spec.get("delay") or {}).get("latency", ""))
             return Proxied(cluster, pods, "slower", by=late / 2)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha.chaos import preflight
 from pytest_k8sha.chaos.engine import Candidates, Observation
 from pytest_k8sha.chaos.mesh import effects, install
-from pytest_k8sha.chaos.mesh.ladder import WAY, Ladder
+from pytest_k8sha.chaos.mesh.ladder import WAY, Ladder, started
 from pytest_k8sha.chaos.mesh.manifest import HOSTS, MeshObject
 from pytest_k8sha.chaos.mesh.parts import API_VERSION
 from pytest_k8sha.chaos.mesh.selection import Selection
 from pytest_k8sha.chaos.mesh.status import Status
-from pytest_k8sha.chaos.meters import InTurn, Together, unfelt, unknown
+from pytest_k8sha.chaos.meters import Gated, InTurn, Together, unfelt, unknown
 from pytest_k8sha.chaos.tries import Command, Commands
 from pytest_k8sha.errors import Inconclusive, UsageError
 from pytest_k8sha.fleet import undo
@@ -219,7 +220,25 @@ class ChaosMesh:
                 remedy="say what shows it: the annotation k8sha.dev/measure, or `measure:` beside the manifest",
             )
         known = [one for one in meters if one is not None]
-        return InTurn(known) if mesh.kind in HOSTS else Together(known)
+        if mesh.kind not in HOSTS:
+            return Together(known)
+        parts = [part for part, _ in self._found]
+        return InTurn([Gated(m, partial(self._unstarted, p)) for m, p in zip(known, parts, strict=True)])
+
+    def _unstarted(self, part: Part) -> str:
+        """Why what is seen now cannot be this part's doing: its own experiment is not injected. Empty where it is."""
+        if self._made is None:
+            return "nothing was created"
+        kind, namespace, name, _ = self._made
+        told = f"{part.host} {name} has not begun its {part.title}"
+        for one, meta in started(self._cluster.client, kind, namespace, name):
+            if one != part.kind or (part.name and not str(meta["name"]).startswith(f"{part.name}-")):
+                continue
+            status = Status.of(self._cluster.resource(API_VERSION, one).find(meta["name"], namespace) or {})
+            if status.ever_injected if part.one_shot else status.injected:
+                return ""
+            told = f"{one} {meta['name']} is not injected: {status.told()}"
+        return told
 
     def _command(self, measure: Measure) -> Meter:
         pod = measure.pod
