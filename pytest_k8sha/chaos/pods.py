@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_k8sha.chaos import preflight
 from pytest_k8sha.chaos.engine import Candidates, Observation, Target
 from pytest_k8sha.errors import ApiError, EnvironmentFailure, Inconclusive, K8shaError, UsageError
-from pytest_k8sha.workloads.model import Workload
+from pytest_k8sha.workloads.model import Workload, is_ready
 from pytest_k8sha.workloads.selectors import selects
 
 if TYPE_CHECKING:
@@ -58,9 +58,13 @@ class PodsEngine:
         return found
 
     def steady(self, order: Order) -> Observation:
-        """Every workload that owns pods of the selection has all its replicas ready."""
+        """Every workload that owns pods of the selection has all its replicas ready.
+
+        The pods themselves are counted: a workload's status is what its controller thought of them a moment ago.
+        """
         wanted = _wanted(order)
         mine = [pod["metadata"].get("labels") or {} for pod in self._pods.values()]
+        ready_now = [p for p in self._list(wanted) if is_ready(p) and not p["metadata"].get("deletionTimestamp")]
         counted = 0
         for namespace in wanted.namespaces:
             for kind in KINDS:
@@ -68,7 +72,11 @@ class PodsEngine:
                     workload = Workload(obj)
                     if not any(selects(workload.spec.get("selector"), labels) for labels in mine):
                         continue
-                    ready = int((obj.get("status") or {}).get("readyReplicas") or 0)
+                    ready = sum(
+                        p["metadata"]["namespace"] == namespace
+                        and selects(workload.spec.get("selector"), p["metadata"].get("labels") or {})
+                        for p in ready_now
+                    )
                     counted += 1
                     if ready < workload.replicas:
                         return Observation(holds=False, seen=f"{workload} has {ready} of {workload.replicas} ready")

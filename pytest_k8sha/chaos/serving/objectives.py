@@ -38,6 +38,7 @@ DEFAULTS: Mapping[str, Demand] = {
     "kubelet": Demand(
         NOTHING, 75.0, "no error: the containers go on; 75 s: 50 s grace (40 s before 1.32) and half again"
     ),
+    "names": Demand("error_rate <= 1%", 60.0, "1 %: a resolver asks twice (resolv.conf attempts: 2) before it fails"),
 }
 """By the name of the trial."""
 
