@@ -55,13 +55,13 @@ def cluster(local_cluster: KeptCluster, tmp_path_factory: pytest.TempPathFactory
     run = Run(id=nonce("run"), owner="tests", expires=0)
     provider = Registry().get("local")
     made = Cluster(local_cluster.state, provider, run=run, private=tmp_path_factory.mktemp("private"))
-    definitions = [definition(kind) for kind in ("NetworkChaos", *CHILDREN)]
+    definitions = [definition(kind) for kind in ("NetworkChaos", *CHILDREN.values())]
     made.apply(definitions)
 
     def offered() -> bool:
         made.client.discovery.forget()
         kinds = {kind.kind for kind in made.kinds if kind.api_version == API_VERSION}
-        return kinds == {"NetworkChaos", *CHILDREN}
+        return kinds == {"NetworkChaos", *CHILDREN.values()}
 
     eventually(offered, what="the server offers the kinds", timeout=60)
     yield made

@@ -177,6 +177,18 @@ def test_an_abort_takes_the_fault_back(stage: Stage) -> None:
     assert mesh_rig.objects(stage.cluster, stage.space) == []
 
 
+def test_a_fault_is_paused_and_resumed(stage: Stage) -> None:
+    """While it is paused it is not felt, and it is again afterwards; then it is taken back as any other."""
+    live = stage.experiment(chaos("NetworkChaos", stage.space, "web", {"action": "partition"}, hold="60s"))
+    assert isinstance(live.engine, ChaosMesh)
+    with live.running():
+        live.engine.pause()
+        assert stage.ground.left() == []
+        live.engine.resume()
+        assert stage.ground.left()
+    stage.nothing_is_left()
+
+
 def test_the_controller_is_killed_midway(stage: Stage) -> None:
     """Its webhooks refuse every change while it is away: the way back waits for the next one, and takes all back."""
     live = stage.experiment(chaos("NetworkChaos", stage.space, "web", {"action": "partition"}))

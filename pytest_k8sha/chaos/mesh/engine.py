@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pytest_k8sha._wait import eventually
 from pytest_k8sha.chaos import preflight
 from pytest_k8sha.chaos.engine import Candidates, Observation
 from pytest_k8sha.chaos.mesh import effects, install
-from pytest_k8sha.chaos.mesh.ladder import WAY, Ladder, started
+from pytest_k8sha.chaos.mesh.ladder import CHILDREN, WAY, Ladder, started
 from pytest_k8sha.chaos.mesh.manifest import HOSTS, MeshObject
 from pytest_k8sha.chaos.mesh.parts import API_VERSION
 from pytest_k8sha.chaos.mesh.selection import Selection
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from pytest_k8sha.fleet.cluster import Cluster
 
 Object = dict[str, Any]
+
+PAUSED = "experiment.chaos-mesh.org/pause"
 
 
 class ChaosMesh:
@@ -72,7 +75,8 @@ class ChaosMesh:
             )
         far = {n: Selection.of(p.far, mesh.namespace) for n, p in enumerate(mesh.parts) if p.far is not None}
         spaces = {space for _, selection in wanted for space in selection.namespaces}
-        install.usable(self._cluster, mesh.order.name, mesh.kind, mesh.namespace, spaces)
+        swept = {CHILDREN[part.kind] for part in mesh.parts if part.kind in CHILDREN}
+        install.usable(self._cluster, mesh.order.name, mesh.kind, mesh.namespace, spaces, swept)
         beyond = {space for selection in far.values() for space in selection.namespaces} - spaces
         listed = self._cluster.resource("v1", "Pod")
         pods = [p for space in sorted(spaces) for p in listed.list(space)]
@@ -198,6 +202,36 @@ class ChaosMesh:
             self.rungs += ladder.rungs
         undo.end(self._cluster, self._entry)
         self._made, self._over = None, True
+
+    def pause(self, timeout: float = 60.0) -> None:
+        """Has Chaos Mesh take a lasting fault back for a while, and sees that it is not felt. Its duration goes on.
+
+        Raises `Inconclusive` when nothing is injected, `WaitTimeout` when it is still felt after ``timeout`` seconds.
+        """
+        self._annotate("true")
+        self._await(timeout, felt=False)
+
+    def resume(self, timeout: float = 60.0) -> None:
+        """Injects what was paused once more, and sees that it is felt. Raises as `pause`."""
+        self._annotate(None)
+        self._await(timeout, felt=True)
+
+    def _annotate(self, value: str | None) -> None:
+        if self._made is None or self._made[0] in HOSTS:
+            raise Inconclusive("there is no single fault that could be paused")
+        kind, namespace, name, _ = self._made
+        body = {"metadata": {"annotations": {PAUSED: value}}}
+        self._cluster.resource(API_VERSION, kind).patch(name, body, namespace)
+
+    def _await(self, timeout: float, *, felt: bool) -> None:
+        assert self._measuring is not None  # noqa: S101 - set before the object is created
+        eventually(
+            self._measuring.look,
+            what=f"the fault is {'felt' if felt else 'not felt'}",
+            timeout=timeout,
+            accept=lambda seen: seen.holds is felt,
+            describe=lambda seen: seen.seen,
+        )
 
     def _meters(self, mesh: MeshObject) -> Meter:
         """What shows the effect: the meter given here, the manifest's own measure, or the one that fits the kind."""

@@ -73,8 +73,11 @@ def find(cluster: Cluster) -> Installation:
     )
 
 
-def usable(cluster: Cluster, name: str, kind: str, namespace: str, spaces: Collection[str]) -> None:
+def usable(
+    cluster: Cluster, name: str, kind: str, namespace: str, spaces: Collection[str], swept: Collection[str] = ()
+) -> None:
     """Whether an object of ``kind`` in ``namespace`` can be injected into pods of ``spaces``, and be taken back.
+    ``swept`` are kinds that must be looked through afterwards, in all namespaces.
 
     Raises `NotEvaluated` without Chaos Mesh, `Inconclusive` when it does not work or may not be used here.
     """
@@ -99,6 +102,13 @@ def usable(cluster: Cluster, name: str, kind: str, namespace: str, spaces: Colle
             f"{name} is not begun, since it could not be ended: no right to {', '.join(refused)} {plural(kind)} in "
             f"{namespace}"
         )
+    pairs = [(verb, one) for one in sorted(swept) for verb in ("list", "patch")]
+    unseen = [f"{verb} {plural(one)}" for verb, one in pairs if not _may(cluster, verb, one)]
+    if unseen:
+        raise Inconclusive(
+            f"{name} is not begun, since nobody could see that nothing of it is left: no right to {', '.join(unseen)} "
+            "in all namespaces"
+        )
 
 
 def _is_open(cluster: Cluster, namespace: str) -> bool:
@@ -106,7 +116,7 @@ def _is_open(cluster: Cluster, namespace: str) -> bool:
     return bool(annotations.get(ALLOWED) == "enabled")
 
 
-def _may(cluster: Cluster, verb: str, kind: str, namespace: str) -> bool:
+def _may(cluster: Cluster, verb: str, kind: str, namespace: str = "") -> bool:
     attributes = {"verb": verb, "group": GROUP, "resource": plural(kind), "namespace": namespace}
     body = {
         "apiVersion": "authorization.k8s.io/v1",

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from pytest_k8sha.kube.client import Client
     from pytest_k8sha.kube.resources import Resource
 
-CHILDREN = ("PodNetworkChaos", "PodIOChaos", "PodHttpChaos")
-"""The objects, one a pod, that hold what the daemons set up; each entry names the experiment that it comes from."""
+CHILDREN = {"NetworkChaos": "PodNetworkChaos", "IOChaos": "PodIOChaos", "HTTPChaos": "PodHttpChaos"}
+"""The kinds of objects, one a pod, that hold what the daemons set up; each entry names the experiment that it comes
+from. Other experiments have none."""
 
 STARTERS = ("Schedule", "Workflow")
 STARTED = 120.0
@@ -246,7 +247,7 @@ class Ladder:
         Raises `NotUndone` when those cannot be looked at, or when a daemon does not follow: then nobody knows what is
         left on the nodes."""
         began, source, swept, unseen = self._clock.spent, f"{self.namespace}/{self.name}", [], []
-        for kind in CHILDREN:
+        for kind in [CHILDREN[self.kind]] if self.kind in CHILDREN else []:
             try:
                 resource = self.client.resource(API_VERSION, kind)
                 items = resource.list()
