@@ -23,6 +23,7 @@ from pytest_k8sha.model import Impact, Run
 from pytest_k8sha.providers.base import ClusterState
 from pytest_k8sha.providers.kind.engine import Engine
 from pytest_k8sha.providers.registry import Registry
+from pytest_k8sha.workloads.model import is_ready
 from tests.kind import kind_clusters, serving_rig
 from tests.kind.kind_clusters import ROOT, Images
 
@@ -213,12 +214,23 @@ class Stage:
 
     def fresh(self) -> None:
         """All is ready, and no container has been started again: a kubelet takes its time for the next start of one
-        that has."""
+        that has. By the pods themselves: what their Deployment says of them is a moment late."""
         pods = self.cluster.resource("v1", "Pod")
-        for pod in pods.list(self.space):
-            statuses = (pod.get("status") or {}).get("containerStatuses") or []
-            if any(int(status.get("restartCount") or 0) for status in statuses):
-                pods.delete(pod["metadata"]["name"], self.space)
+        wanted = sum(d["spec"]["replicas"] for d in self.cluster.resource("apps/v1", "Deployment").list(self.space))
+
+        def good() -> list[str]:
+            found = []
+            for pod in pods.list(self.space):
+                statuses = (pod.get("status") or {}).get("containerStatuses") or []
+                if pod["metadata"].get("deletionTimestamp"):
+                    continue
+                if any(int(status.get("restartCount") or 0) for status in statuses):
+                    pods.delete(pod["metadata"]["name"], self.space)
+                elif is_ready(pod):
+                    found.append(pod["metadata"]["name"])
+            return found
+
+        eventually(good, what=f"{wanted} fresh pods", timeout=180, accept=lambda names: len(names) == wanted)
         ready(self.cluster, self.space)
 
     def pods(self, app: str) -> list[dict[str, Any]]:

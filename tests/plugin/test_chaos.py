@@ -15,14 +15,15 @@ kind: K8shaExperiment
 metadata: {{name: {name}}}
 spec:
   action: {action}
-  members: {{component: kube-apiserver, {which}}}
+  members: {{component: {component}}}
   blastRadius: 100%
   accept: [outage]
   hold: {hold}
 """
 FILES = {
-    "restart": ORDER.format(name="restart", action="restart", which="which: any", hold="0s"),
-    "freeze": ORDER.format(name="freeze", action="freeze", which="which: any", hold="60s"),
+    "restart": ORDER.format(name="restart", action="restart", component="kube-apiserver", hold="0s"),
+    "freeze": ORDER.format(name="freeze", action="freeze", component="kube-apiserver", hold="15s"),
+    "scheduler": ORDER.format(name="scheduler", action="restart", component="kube-scheduler", hold="0s"),
     "nobody": """
 apiVersion: k8sha.dev/v1
 kind: K8shaExperiment
@@ -57,7 +58,7 @@ def test_hits_nobody(chaos):
 def test_forgets(chaos):
     assert chaos.reports == []
 
-@pytest.mark.chaos("restart.yaml")
+@pytest.mark.chaos("scheduler.yaml")
 def test_inside(chaos, cluster):
     with chaos.running() as live:
         assert live.report.effect
@@ -73,7 +74,7 @@ def written(inner: Inner, text: str, *names: str) -> None:
 def test_a_service_is_judged_under_a_fault(real: Inner) -> None:
     """Passed where the objective is kept, failed where it is not; inconclusive where the fault was aborted, hit nobody,
     or was never made. The record has fault, phases and the comparison with the same requests without a fault."""
-    written(real, TESTS, "restart", "freeze", "nobody")
+    written(real, TESTS, *FILES)
     real.run("--k8sha-chaos-control", "-k", "not hurts")
     verdicts = {name.split(" ")[0].split("[")[0]: verdict for name, verdict in real.verdicts().items()}
     assert verdicts == {
@@ -102,7 +103,7 @@ def test_a_service_is_judged_under_a_fault(real: Inner) -> None:
 
 def test_an_objective_that_is_not_kept_fails(real: Inner) -> None:
     """The same restart, held to less than an API server needs to start."""
-    written(real, TESTS, "restart", "freeze", "nobody")
+    written(real, TESTS, *FILES)
     real.run("-k", "hurts")
     (result,) = real.results().values()
     assert result["verdict"] == "failed"
