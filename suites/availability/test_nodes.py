@@ -36,6 +36,20 @@ def without_kubelet(
 
 
 @check(
+    "AVL-NOD-002",
+    "No new pod lands on a cordoned node",
+    severity="medium",
+    impact="disrupt",
+    why="A node that is being repaired or drained must not be filled again behind one's back.",
+    remedy="Let the scheduler place pods; take tolerations of node.kubernetes.io/unschedulable away.",
+    controls=RECOVERY,
+    requires=["nodes>=2"],
+)
+def test_a_cordon_holds(cluster: Cluster, namespace: str, present: Inventory, judge: Judge) -> None:
+    draining.cordon(cluster, judge, namespace, present)
+
+
+@check(
     "AVL-NOD-003",
     "A drain ends in its window, budgets kept, and every workload is whole elsewhere",
     severity="high",

@@ -12,7 +12,8 @@ from pytest_k8sha.chaos.order import order
 from pytest_k8sha.chaos.serving.film import Film
 from pytest_k8sha.chaos.serving.removal import measured
 from pytest_k8sha.chaos.serving.traffic import Traffic
-from pytest_k8sha.errors import Inconclusive
+from pytest_k8sha.errors import Inconclusive, WaitTimeout
+from pytest_k8sha.probes import canary
 from pytest_k8sha.workloads import fronts
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from pytest_k8sha.fleet.cluster import Cluster
     from pytest_k8sha.probes.node_loss import Moment
     from pytest_k8sha.workloads.model import Inventory, Workload
+
+CORDON = 10.0
+"""Seconds for a canary to be placed on a cluster that is well."""
 
 
 def worker(inventory: Inventory, *, but: Collection[str] = ()) -> str:
@@ -60,6 +64,32 @@ class Drained:
     evicted: dict[Target, float] = field(default_factory=dict)
     began: float = 0.0
     moved: list[tuple[Workload, list[str], Moment]] = field(default_factory=list)
+
+
+def cordon(cluster: Cluster, judge: Judge, namespace: str, inventory: Inventory) -> None:
+    """No new pod lands on a node that is cordoned. ``namespace``, of the run's own, takes two canaries that want to be
+    there: one before, which shows that they can, and one meanwhile."""
+    node = worker(inventory)
+    before = canary.placed(cluster, namespace, "before", near=node)
+    if not judge.control(
+        before == node, f"a pod that prefers {node} is placed there while it is well, not on {before}"
+    ):
+        return
+    wanted = order(
+        "cordon", "cordon", nodes={"names": [node]}, blastRadius="100%", accept=["foreign"], recoverWithin="60s"
+    )
+    with Experiment(cluster, wanted, NodesEngine(cluster)).running():
+        try:
+            place = canary.placed(cluster, namespace, "during", near=node, timeout=CORDON)
+        except WaitTimeout as error:
+            judge.unsure(f"Node {node}", f"while it was cordoned a new pod was placed nowhere: {canary.trouble(error)}")
+            return
+    judge.that(
+        place != node,
+        f"Node {node}",
+        seen=f"while it was cordoned, a new pod that prefers it was placed on {place}",
+        remedy="see who gives pods a toleration of node.kubernetes.io/unschedulable, or binds them past the scheduler",
+    )
 
 
 def drain(cluster: Cluster, inventory: Inventory, demand: Demand) -> Drained:
