@@ -120,12 +120,17 @@ def api_servers(bench: Bench) -> None:
 
 
 def store_members(bench: Bench) -> None:
-    """The leader of etcd is killed, then another one frozen; writes go on, and no acknowledged one is lost."""
+    """The leader of etcd is killed, then another one frozen, then as many killed at once as the quorum can spare where
+    that is more than one; writes go on, and no acknowledged one is lost."""
     if not _spare(bench):
         return
+    losses = [("leader", "kill", {"which": "leader"}), ("follower", "freeze", {"which": "followers"})]
+    more = (len(bench.cluster.etcd) - 1) // 2
+    if more > 1:
+        losses.append((f"{more}-at-once", "kill", {}))
     with bench.watched("writes", "writes while a member of etcd is lost") as (probe, _):
-        for name, action, which in (("leader", "kill", "leader"), ("follower", "freeze", "followers")):
-            spec = {"component": "etcd", "which": which, "count": 1}
+        for name, action, which in losses:
+            spec = {"component": "etcd", "count": 1 if which else more, **which}
             with bench.lost("writes", probe, bench.experiment(f"etcd-{name}", action, members=spec, blastRadius="50%")):
                 pass
 
