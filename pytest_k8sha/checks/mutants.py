@@ -36,9 +36,10 @@ class Break(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    op: Literal["stop", "kill", "freeze", "certify", "learner", "fill"] = Field(
+    op: Literal["stop", "kill", "freeze", "certify", "learner", "fill", "rewind"] = Field(
         description="certify: a serving certificate that is valid for `seconds`; learner: a member of etcd that only "
-        "learns, and was never started; fill: etcd is filled up to its quota"
+        "learns, and was never started; fill: etcd is filled up to its quota; rewind: once etcd has lost its quorum, "
+        "every member is put back to a snapshot from the beginning of the run"
     )
     component: str
     member: int = 0

@@ -39,6 +39,7 @@ from pytest_k8sha.settings import Settings
 from tests.integration import s3
 from tests.matrix import Matrix
 from tests.mutants import fleets
+from tests.mutants.rewind import rewind
 from tests.mutants.webhook_server import WebhookServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,6 +91,10 @@ SLO = "2"
 WEBHOOK = yaml.safe_load((FIXTURES / "mutants" / "tenancy" / "webhook-ignore.yaml").read_text())["overlay"]
 """The webhook of that mutant as it should be: it fails closed."""
 WEBHOOK[0]["webhooks"][0]["failurePolicy"] = "Fail"
+
+
+HOOK = manifests.load([FIXTURES / "workloads" / "webhook.yaml"])
+"""What the good workloads answer for."""
 
 
 @dataclass
@@ -156,7 +161,7 @@ class Rig:
         self._pools: dict[str, ThreadPoolExecutor] = {}
         self._clusters: dict[str, Future[str]] = {}
         self._makers = ThreadPoolExecutor(2)
-        self._own = ThreadPoolExecutor(1)
+        self._own = ThreadPoolExecutor(2)
         self._run = RunFolder.create(self.settings)
         self._servers: list[ThreadingHTTPServer] = []
         self._lock = threading.Lock()
@@ -209,6 +214,9 @@ class Rig:
             match fault.op:
                 case "certify":
                     faults.certify(fault.component, fault.member, fault.seconds)
+                case "rewind":
+                    what = self._cluster(state), self.folder / f"rewind-{name}"
+                    threading.Thread(target=rewind, args=what, daemon=True).start()
                 case "learner":
                     self._cluster(state).etcd.add_learner(fault.member, "https://192.0.2.99:2380")
                 case op:
@@ -221,19 +229,30 @@ class Rig:
         """Every check of the suite on the good set-up."""
         if suite == "restore":
             _ = self.backups  # the mutants want old ones
-        overlay = WEBHOOK if suite == "tenancy" else []
+        overlay = {"tenancy": WEBHOOK, "availability": HOOK}.get(suite, [])
         good = Mutant(title="the good set-up", checks=["TEN-FLW-000"], name="good", overlay=overlay)
         return self.run(suite, good, [])
 
     def batch(self, mutants: list[Mutant]) -> dict[str, Outcome]:
-        """Workload mutants, each in a namespace of its own, judged by one run; what was seen of each by name."""
+        """Workload mutants, each in a namespace of its own, judged by one run; what was seen of each by name.
+
+        They have a cluster of their own, which ends with the run: to sweep the namespaces costs more than to make it.
+        """
         spaces = {mutant.name: f"{SHOP}-{mutant.name}" for mutant in mutants}
         checks = sorted({check for mutant in mutants for check in mutant.checks})
         objects = []
         for mutant in mutants:
             base = FIXTURES / "workloads" / f"{mutant.base}.yaml"
             objects += [moved(o, spaces[mutant.name]) for o in mutant.changed(manifests.load([base]))]
-        whole = Mutant(title="a batch", checks=checks, base="none", overlay=objects, name="batch", suite="availability")
+        whole = Mutant(
+            title="a batch",
+            checks=checks,
+            base="none",
+            cluster={"members": 1},
+            overlay=objects,
+            name="batch",
+            suite="availability",
+        )
         outcome = self.run("availability", whole, checks)
         return {name: outcome.part(space) for name, space in spaces.items()}
 

@@ -65,7 +65,7 @@ def outcomes(rig: Any, request: pytest.FixtureRequest) -> dict[str, Any]:
     found = {f"{suite}/good": rig.submit(suite, rig.good, suite) for suite in suites}
     together = [name for name in names if _shares(MUTANTS[name])]
     if together:
-        batch = rig.submit("availability", rig.batch, [MUTANTS[name] for name in together])
+        batch = rig.apart(rig.batch, [MUTANTS[name] for name in together])
         found |= {name: Share(batch, MUTANTS[name].name) for name in together}
     for suite in ("tenancy", "restore"):
         beside = [name for name in names if MUTANTS[name].suite == suite and _lives_beside(MUTANTS[name])]
