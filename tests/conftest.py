@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,11 @@ pytest_plugins = ["pytester"]
 # A busy machine is slow; that says nothing about the code.
 settings.register_profile("k8sha", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("k8sha")
+
+
+# A shell that starts tests in the background has them, and whatever they start, ignore Ctrl-C. What it does is tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)

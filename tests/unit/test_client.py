@@ -109,7 +109,7 @@ def test_a_broken_transport_is_no_answer(answer: Answer, kind: str, tmp_path: Pa
             client(url, tmp_path).request("GET", "/version", timeout=0.3)
         assert caught.value.kind == kind
         assert caught.value.retryable
-        assert deadline.spent < 2
+        assert not deadline.passed
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
