@@ -129,12 +129,13 @@ def test_a_rehearsed_eviction_needs_no_more_than_rehearse(three: Cluster, tmp_pa
 def test_a_broken_pod_that_its_budget_keeps_is_found(three: Cluster) -> None:
     """With IfHealthyBudget two broken pods of three cannot be evicted (429); with AlwaysAllow they can."""
     pods, budgets = three.resource("v1", "Pod"), three.resource("policy/v1", "PodDisruptionBudget")
+    inventory.settled(three, {"shop"})
     names = sorted(pod["metadata"]["name"] for pod in pods.list("shop", labels="app=mailer"))[:2]
 
     def ready(value: str) -> None:
         for name in names:
             conditions = [
-                {**c, "status": value if c["type"] == "Ready" else c["status"]}
+                {**c, "status": value if c["type"] in {"Ready", "ContainersReady"} else c["status"]}
                 for c in pods.get(name, "shop")["status"]["conditions"]
             ]
             pods.patch(name, {"status": {"conditions": conditions}}, "shop", subresource="status")

@@ -205,18 +205,23 @@ def test_a_fault_that_ends_by_itself_is_inconclusive(cluster: Cluster, tmp_path:
     assert engine.calls[-1] == "recover"
 
 
+@pytest.mark.parametrize("phase", ["prove", "hold"])
 @pytest.mark.parametrize(
     "said", [Observation(holds=True, seen="5 of 9 failed"), Observation(holds=None, seen="silence")]
 )
-def test_an_abort_takes_back(cluster: Cluster, tmp_path: Path, said: Observation) -> None:
-    """The abort predicate ends the hold at once when it holds, and when it has no data."""
+def test_an_abort_takes_back(cluster: Cluster, tmp_path: Path, said: Observation, phase: str) -> None:
+    """From the injection on the abort predicate ends the fault at once when it holds, and when it has no data."""
     engine = Nothing(felt=True)
     wanted = order("held", "stop", members={"component": "etcd"}, hold="5m")
-    made = experiment(cluster, tmp_path, wanted, engine=engine, abort=lambda: said)
+
+    def abort() -> Observation:
+        return said if made.report.phases[-1].name == phase else Observation(holds=False, seen="all is well")
+
+    made = experiment(cluster, tmp_path, wanted, engine=engine, abort=abort)
     with pytest.raises(Aborted, match=said.seen):
         made.run()
     assert engine.calls[-1] == "recover"
-    assert made.report.phase("hold").ok is False
+    assert made.report.phase(phase).ok is False
 
 
 def test_errors_on_the_way_back_are_all_told(cluster: Cluster, tmp_path: Path) -> None:
