@@ -136,22 +136,26 @@ def call(client: Client, one: Manifest, *words: str) -> Executed:
     """Runs the probe image's program in the running container. Raises `ApiError` and `TransportError`, and
     `Inconclusive` when the program is not there."""
     meta = one["metadata"]
+    missing: ApiError | None = None
     for program in PROGRAMS:
         try:
             done = execute(client, meta["name"], meta["namespace"], [program, *words])
         except ApiError as error:
             if error.status == 500 and _is_missing(error.message):
+                missing = error
                 continue
             _told_apart(client, one, error)
             raise
         if done.code not in {126, 127}:
             return done
+    if missing:  # a container that ends at this very moment has no files any more either
+        _told_apart(client, one, missing)
     raise Inconclusive(f"the probe image has no program {' or '.join(PROGRAMS)}", value=one["spec"]["containers"][0])
 
 
-def _told_apart(client: Client, one: Manifest, error: ApiError) -> None:
+def _told_apart(client: Client, one: Manifest, error: ApiError | None = None) -> None:
     """Raises `NotEvaluated` where the container has ended by itself: one that ends at once is ready for a moment."""
-    if error.status == 403:
+    if error and error.status == 403:
         return
     meta = one["metadata"]
     for status in client.resource("v1", "Pod").get(meta["name"], meta["namespace"])["status"]["containerStatuses"]:
@@ -177,6 +181,7 @@ def read(client: Client, one: Manifest, path: str) -> str | None:
         return done.stdout.partition(head)[2].removesuffix("\n")
     if "no such file or directory" in done.stdout:
         return None
+    _told_apart(client, one)
     # Never with what was printed: it may be a secret.
     raise Inconclusive(f"{path} in {one['metadata']['name']} could not be read (exit code {done.code})")
 
