@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import tempfile
@@ -144,8 +145,9 @@ class Probe:
 
         def steady() -> list[Sample]:
             found = [s for s in self.samples() if s.outcome is not Outcome.MISSED and s.sent >= (since or 0.0)]
-            last = max((n for n, s in enumerate(found) if not s.ok), default=-1)
-            return found[last + 1 :]
+            # By when they were sent, as `Outage.recovery_of` counts: what waited for a frozen server is answered late.
+            last = max((s.sent for s in found if not s.ok), default=-math.inf)
+            return sorted((s for s in found if s.ok and s.sent > last), key=lambda s: s.done)
 
         def enough(found: list[Sample]) -> bool:
             return len(found) >= STEADY_COUNT and found[-1].done - found[0].sent >= STEADY_SECONDS
