@@ -235,13 +235,16 @@ class _Recovery:
                 self._do(f"faults on cluster {name}", faults.heal)
             # Requests last: what was healed just now may have been the API server.
             undone = [entry for entry in entries if "undo" in entry.data]
-            for entry in (one for one in undone if "way" not in one.data):
-                self._do(f"fault on {entry.data.get('on')} of cluster {name}", partial(self._undo, state, entry))
+            for entry in undone:
+                if "way" not in entry.data:
+                    self._fault(state, entry)
             # These wait for a controller, each for its own object: side by side.
             with ThreadPoolExecutor(max_workers=8) as pool:
-                for entry in (one for one in undone if "way" in one.data):
-                    what = f"fault on {entry.data.get('on')} of cluster {name}"
-                    pool.submit(self._do, what, partial(self._undo, state, entry))
+                list(pool.map(partial(self._fault, state), [entry for entry in undone if "way" in entry.data]))
+
+    def _fault(self, state: ClusterState, entry: journal.Entry) -> None:
+        on = f"{entry.data.get('on')} of cluster {entry.data.get('cluster')}"
+        self._do(f"fault on {on}", partial(self._undo, state, entry))
 
     def _undo(self, state: ClusterState, entry: journal.Entry) -> None:
         cluster = self._reach(state, [entry])

@@ -15,6 +15,7 @@ from pytest_k8sha import _clock
 from pytest_k8sha.chaos.engine import Observation
 from pytest_k8sha.chaos.lint import values
 from pytest_k8sha.errors import UsageError
+from pytest_k8sha.probes.objective import SECONDS
 from pytest_k8sha.probes.sample import Outcome
 from pytest_k8sha.probes.windows import quantile
 
@@ -136,7 +137,7 @@ def _clause(part: str, whole: str) -> Clause:
         if unit not in {"", "%"} or limit >= 1:
             raise UsageError("error_rate is a share below 100 %", value=whole, remedy="error_rate > 20%")
         return Clause(figure, limit, over, text)
-    scale = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0}.get(unit)
+    scale = {**SECONDS, "m": 60.0}.get(unit)
     if scale is None:
         raise UsageError(f"{figure} is a time, and needs its unit", value=whole, allowed=["ms", "s", "min"])
     if figure.startswith("p") and not 0 < (values.number(figure[1:]) or 0) < 100:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_k8sha.chaos import preflight
 from pytest_k8sha.chaos.engine import Candidates, Observation, Target
 from pytest_k8sha.errors import ApiError, EnvironmentFailure, Inconclusive, K8shaError, UsageError
-from pytest_k8sha.workloads.model import Workload, is_ready
+from pytest_k8sha.workloads.model import Workload, serves
 from pytest_k8sha.workloads.selectors import selects
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class PodsEngine:
         """
         wanted = _wanted(order)
         mine = [pod["metadata"].get("labels") or {} for pod in self._pods.values()]
-        ready_now = [p for p in self._list(wanted) if is_ready(p) and not p["metadata"].get("deletionTimestamp")]
+        serving = [p for p in self._list(wanted) if serves(p)]
         counted = 0
         for namespace in wanted.namespaces:
             for kind in KINDS:
@@ -75,7 +75,7 @@ class PodsEngine:
                     ready = sum(
                         p["metadata"]["namespace"] == namespace
                         and selects(workload.spec.get("selector"), p["metadata"].get("labels") or {})
-                        for p in ready_now
+                        for p in serving
                     )
                     counted += 1
                     if ready < workload.replicas:

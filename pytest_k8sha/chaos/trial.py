@@ -11,6 +11,7 @@ from pytest_k8sha import _clock
 from pytest_k8sha.chaos.abort import any_of
 from pytest_k8sha.chaos.engines import engine_for
 from pytest_k8sha.chaos.experiment import Experiment
+from pytest_k8sha.errors import WaitTimeout
 from pytest_k8sha.model import Verdict
 from pytest_k8sha.probes import timeline
 from pytest_k8sha.probes.availability import availability
@@ -62,6 +63,33 @@ class Trial:
                 live.hold(order.spec.hold)
         return self.reports
 
+    def judged(
+        self,
+        probe: Probe | None,
+        judge: Judge,
+        *,
+        compare: bool = False,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> dict[str, dict[str, Any]]:
+        """`run`; then waits for the service to recover, and judges the probe by its objective. With ``compare`` the
+        same requests are made without a fault first, and the figures of `compared` are returned. ``say`` hears what
+        goes on besides the phases. Raises as `run`."""
+        quiet = None
+        if compare and probe is not None:
+            say(f"the same requests without a fault, for {self.control_seconds:g} s")
+            quiet = control(probe, self.control_seconds, judge)
+        self.run(probe, judge)
+        if probe is None:
+            return {}
+        say("waiting for the service to be up for good")
+        try:
+            probe.await_recovery(max(order.spec.recover_within for order in self.orders))
+        except WaitTimeout as error:
+            judge.unsure(f"recovery of {probe.target.name}", str(error))
+        if probe.objective is not None:
+            probe.judge(judge)
+        return compared(quiet, probe.outage()) if quiet is not None else {}
+
     @contextmanager
     def running(self, order: Order, probe: Probe | None = None, judge: Judge | None = None) -> Iterator[Experiment]:
         """One of them for the time of the block, marked on the probe's clock as far as it came."""
@@ -83,7 +111,10 @@ class Trial:
             if judge is not None:
                 judge.table(f"experiment {order.name}", [phase.as_dict() for phase in live.report.phases])
         if judge is not None:
-            judge.ok(f"experiment {order.name}", f"{live.report.effect}; taken back: {_said(live.report)}")
+            judge.ok(
+                f"experiment {order.name}",
+                f"{live.report.effect}; taken back: {live.report.phase('steady after').said}",
+            )
 
     def _predicate(self, probe: Probe | None) -> Callable[[], Observation] | None:
         asked = [self.hand] if self.hand else []
@@ -137,7 +168,3 @@ def compared(quiet: Outage, hurt: Outage) -> dict[str, dict[str, Any]]:
         "p99 s": lambda outage: outage.latency(0.99),
     }
     return {name: {"control": str(of(quiet)), "fault": str(of(hurt))} for name, of in figures.items()}
-
-
-def _said(report: Report) -> str:
-    return report.phase("steady after").said

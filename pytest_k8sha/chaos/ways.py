@@ -16,5 +16,6 @@ def _mesh(cluster: Cluster, way: Mapping[str, Any]) -> None:
     take_back(cluster, way)
 
 
-WAYS = {"chaos-mesh": _mesh}
+MESH = "chaos-mesh"
+WAYS = {MESH: _mesh}
 """Each by what the journal calls it."""

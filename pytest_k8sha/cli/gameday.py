@@ -99,27 +99,12 @@ def _run(
     *,
     control: bool,
 ) -> dict[str, Any]:
-    from pytest_k8sha.chaos import trial
+    from pytest_k8sha.chaos.trial import Trial
     from pytest_k8sha.cli.gameview import View
-    from pytest_k8sha.errors import WaitTimeout
 
-    made = trial.Trial(cluster, orders, abort, hand=hand.look)
-    quiet = None
     with View(cluster.name, orders, probe, hand) as view:
-        made.tell = view.tell
-        if control and probe is not None:
-            view.say(f"the same requests without a fault, for {made.control_seconds:g} s")
-            quiet = trial.control(probe, made.control_seconds, judge)
-        made.run(probe, judge)
-        if probe is not None:
-            view.say("waiting for the service to be up for good")
-            try:
-                probe.await_recovery(max(order.spec.recover_within for order in orders))
-            except WaitTimeout as error:
-                judge.unsure(f"recovery of {probe.target.name}", str(error))
-    if probe is not None and probe.objective is not None:
-        probe.judge(judge)
-    both = trial.compared(quiet, probe.outage()) if quiet is not None and probe is not None else {}
+        made = Trial(cluster, orders, abort, hand=hand.look, tell=view.tell)
+        both = made.judged(probe, judge, compare=control, say=view.say)
     return {"comparison": both} if both else {}
 
 

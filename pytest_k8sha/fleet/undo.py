@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from pytest_k8sha.fleet.cluster import Cluster
     from pytest_k8sha.kube.client import Client
 
-
-if TYPE_CHECKING:
     Way = Callable[[Cluster, Mapping[str, Any]], None]
     """Takes one fault back on its cluster, by what `begin` wrote down of it; idempotent. Raises `K8shaError`."""
     Ways = Mapping[str, Way]

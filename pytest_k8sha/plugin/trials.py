@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha.chaos import files
 from pytest_k8sha.chaos.abort import Abort
-from pytest_k8sha.chaos.trial import Trial, compared, control
-from pytest_k8sha.errors import UsageError, WaitTimeout
+from pytest_k8sha.chaos.trial import Trial
+from pytest_k8sha.errors import UsageError
 from pytest_k8sha.probes.objective import Objective
 
 if TYPE_CHECKING:
@@ -92,18 +92,9 @@ class Chaos:
             raise UsageError(
                 "an objective and an abort condition are about what a probe sees", remedy="chaos.run(probe)"
             )
-        quiet = control(probe, self._trial.control_seconds, self._judge) if probe and self._compare else None
-        self._trial.run(probe, self._judge)
-        if probe is None:
-            return self.reports
-        try:
-            probe.await_recovery(max(order.spec.recover_within for order in self.wanted.orders))
-        except WaitTimeout as error:
-            self._judge.unsure(f"recovery of {probe.target.name}", str(error))
-        if probe.objective is not None:
-            probe.judge(self._judge)
-        if quiet is not None:
-            rows = [{"figure": name, **both} for name, both in compared(quiet, probe.outage()).items()]
+        figures = self._trial.judged(probe, self._judge, compare=self._compare)
+        if probe is not None and figures:
+            rows = [{"figure": name, **both} for name, both in figures.items()]
             self._judge.table(f"{probe.target.name}: without and with the fault", rows)
         return self.reports
 

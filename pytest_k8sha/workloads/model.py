@@ -229,6 +229,11 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 
 
+def serves(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod is ready, and not on its way out."""
+    return is_ready(pod) and not pod["metadata"].get("deletionTimestamp")
+
+
 def subject(obj: Mapping[str, Any]) -> str:
     """``Kind namespace/name``."""
     meta = obj["metadata"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha.errors import NotEvaluated
-from pytest_k8sha.workloads.model import Seen, is_ready
+from pytest_k8sha.workloads.model import Seen, serves
 from pytest_k8sha.workloads.selectors import covers, selects
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Hook:
 
     @property
     def ready(self) -> list[Object]:
-        return [p for p in self.pods if is_ready(p) and not p["metadata"].get("deletionTimestamp")]
+        return [p for p in self.pods if serves(p)]
 
     @property
     def shuts_itself_out(self) -> bool:

@@ -19,7 +19,7 @@ from pytest_k8sha.fleet.cluster import Cluster
 from pytest_k8sha.model import Run
 from pytest_k8sha.probes import canary
 from pytest_k8sha.safety import journal
-from pytest_k8sha.workloads.model import is_ready
+from pytest_k8sha.workloads.model import is_ready, serves
 from tests.integration.local_clusters import make, provider_in
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def space(cluster: Cluster) -> Iterator[str]:
 
 def ready(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
     pods = cluster.resource("v1", "Pod").list(namespace)
-    return [p for p in pods if is_ready(p) and not p["metadata"].get("deletionTimestamp")]
+    return [p for p in pods if serves(p)]
 
 
 def experiment(cluster: Cluster, tmp_path: Path, wanted: Order) -> Experiment:

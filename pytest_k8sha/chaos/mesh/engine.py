@@ -9,13 +9,14 @@ from pytest_k8sha._wait import eventually
 from pytest_k8sha.chaos import preflight
 from pytest_k8sha.chaos.engine import Candidates, Observation
 from pytest_k8sha.chaos.mesh import effects, install
-from pytest_k8sha.chaos.mesh.ladder import CHILDREN, WAY, Ladder, started
+from pytest_k8sha.chaos.mesh.ladder import CHILDREN, Ladder, started
 from pytest_k8sha.chaos.mesh.manifest import HOSTS, MeshObject
 from pytest_k8sha.chaos.mesh.parts import API_VERSION
 from pytest_k8sha.chaos.mesh.selection import Selection
 from pytest_k8sha.chaos.mesh.status import Status
 from pytest_k8sha.chaos.meters import Gated, InTurn, Together, unfelt, unknown
 from pytest_k8sha.chaos.tries import Command, Commands
+from pytest_k8sha.chaos.ways import MESH
 from pytest_k8sha.errors import Inconclusive, UsageError
 from pytest_k8sha.fleet import undo
 from pytest_k8sha.model import nonce
@@ -304,7 +305,7 @@ class ChaosMesh:
 
 def way(mesh: MeshObject, name: str) -> Object:
     """What the journal says of the way back, for `pytest_k8sha.chaos.mesh.ladder.take_back`."""
-    return {"of": WAY, "kind": mesh.kind, "namespace": mesh.namespace, "name": name}
+    return {"of": MESH, "kind": mesh.kind, "namespace": mesh.namespace, "name": name}
 
 
 def _key(pod: Object) -> str:

@@ -53,9 +53,6 @@ SWEPT = 10.0
 RECREATED = 90.0
 """Seconds for a pod that is deleted to be gone: its grace period is among them."""
 
-WAY = "chaos-mesh"
-"""What the journal calls this way back."""
-
 WEBHOOK_PATIENCE = 90.0
 """Seconds for a controller that is down to come back: while it is, its own webhooks refuse every change."""
 

@@ -18,10 +18,10 @@ from pytest_k8sha.errors import Inconclusive, NotEvaluated
 from pytest_k8sha.model import nonce
 from pytest_k8sha.probes.availability import availability
 from pytest_k8sha.probes.target import Target
-from pytest_k8sha.workloads.model import ZONE, is_ready
+from pytest_k8sha.workloads.model import ZONE, serves
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from pytest_k8sha.chaos.serving.objectives import Demand
     from pytest_k8sha.checks.judge import Judge
@@ -50,7 +50,7 @@ class NameServer:
 
     @property
     def ready(self) -> list[Object]:
-        return [p for p in self.pods if is_ready(p) and not p["metadata"].get("deletionTimestamp")]
+        return [p for p in self.pods if serves(p)]
 
     @property
     def subject(self) -> str:
@@ -94,12 +94,11 @@ def judge_places(cluster: Cluster, judge: Judge) -> None:
 
 
 @contextmanager
-def asked(cluster: Cluster, demand: Demand, *, avoid: Sequence[str] = ()) -> Iterator[Probe]:
-    """A probe of the name server, by a node port of the run's own on a node that is none of ``avoid``.
+def asked(cluster: Cluster, server: NameServer, demand: Demand) -> Iterator[Probe]:
+    """A probe of the name server, by a node port of the run's own.
 
     Raises `Inconclusive` when it cannot be reached from here.
     """
-    server = find(cluster)
     ports = [p for p in server.service["spec"]["ports"] if p.get("protocol") == "UDP"]
     if not ports:
         raise NotEvaluated(f"{server.subject} has no UDP port")
@@ -115,7 +114,7 @@ def asked(cluster: Cluster, demand: Demand, *, avoid: Sequence[str] = ()) -> Ite
     )
     try:
         nodes = cluster.resource("v1", "Node").list()
-        found = node_address(cluster, nodes, avoid, int(made["spec"]["ports"][0]["nodePort"]))
+        found = node_address(cluster, nodes, (), int(made["spec"]["ports"][0]["nodePort"]))
         if found is None:
             raise Inconclusive(f"{server.subject} cannot be reached from this machine")
         target = Target(f"dns://{found[0]}:{found[1]}/{NAME}")
@@ -142,6 +141,6 @@ def lose_pod(cluster: Cluster, judge: Judge, demand: Demand) -> None:
         hold=WATCHED,
         recoverWithin=f"{demand.within:g}s",
     )
-    with asked(cluster, demand) as probe, probe.fault("a pod of the name server"):
+    with asked(cluster, server, demand) as probe, probe.fault("a pod of the name server"):
         Experiment(cluster, wanted, PodsEngine(cluster)).run()
     probe.judge(judge, server.subject)

@@ -9,7 +9,6 @@ from pytest_k8sha.errors import RequestError
 from pytest_k8sha.tenancy.escapes import stage
 from pytest_k8sha.tenancy.network.agent import Agent, dial, dialled
 from pytest_k8sha.tenancy.network.ground import address_of, usable_nodes
-from pytest_k8sha.tenancy.network.places import Namespace, Pod
 from pytest_k8sha.tenancy.secrets import owned
 
 if TYPE_CHECKING:
@@ -39,10 +38,7 @@ def judge_read_only(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant]) -
     homes = [(tenant, home) for tenant in tenants for home in usable_nodes(cluster)]
     wanted = [stage.pod(tenant, image, stage.SERVE, node=home.node) for tenant, home in homes]
     with stage.running(cluster, wanted) as made, ThreadPoolExecutor(len(made) or 1) as pool:
-        asking = [
-            (tenant, home, Agent(cluster.client, Pod.of(pod, Namespace(tenant.namespace)), stage.PORT))
-            for (tenant, home), pod in zip(homes, made, strict=True)
-        ]
+        asking = [(tenant, home, stage.agent(cluster, pod)) for (tenant, home), pod in zip(homes, made, strict=True)]
         for tenant, home, agent in asking:
             answer, _ = _ask(agent, home, KUBELET)
             judge.control(bool(answer), f"a pod of {tenant} reaches the kubelet of its own {home}")

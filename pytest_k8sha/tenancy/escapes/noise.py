@@ -12,9 +12,8 @@ from pytest_k8sha._wait import eventually
 from pytest_k8sha.errors import Inconclusive, NotEvaluated, RequestError, WaitTimeout
 from pytest_k8sha.tenancy.escapes import stage
 from pytest_k8sha.tenancy.matrix import several
-from pytest_k8sha.tenancy.network.agent import LANES, Agent
+from pytest_k8sha.tenancy.network.agent import LANES
 from pytest_k8sha.tenancy.network.ground import usable_nodes
-from pytest_k8sha.tenancy.network.places import Namespace, Pod
 from pytest_k8sha.tenancy.podsecurity import author
 from pytest_k8sha.tenancy.quantity import parse
 from pytest_k8sha.tenancy.secrets import owned
@@ -95,7 +94,7 @@ class Meter:
 def ride(cluster: Cluster, pod: dict[str, Any], *, seconds: float = 0.0) -> Train:
     """A train of requests to the pod's server, over a forwarded port: no network policy is in the way. It goes on for
     so many ``seconds`` at least."""
-    agent, clock = _agent(cluster, pod), _clock.Deadline(seconds)
+    agent, clock = stage.agent(cluster, pod), _clock.Deadline(seconds)
     found: list[float | None] = []
     problem = ""
     while len(found) < REQUESTS or not clock.passed:
@@ -111,15 +110,11 @@ def ride(cluster: Cluster, pod: dict[str, Any], *, seconds: float = 0.0) -> Trai
     return Train(tuple(found), problem)
 
 
-def _agent(cluster: Cluster, pod: dict[str, Any]) -> Agent:
-    return Agent(cluster.client, Pod.of(pod, Namespace(pod["metadata"]["namespace"])), stage.PORT)
-
-
 def await_served(cluster: Cluster, pod: dict[str, Any]) -> None:
     """Waits until the pod's server answers. Raises `Inconclusive` when it never does."""
 
     def problem() -> str:
-        (lane,) = _agent(cluster, pod).batch(["/hostname"], PATIENCE)
+        (lane,) = stage.agent(cluster, pod).batch(["/hostname"], PATIENCE)
         return "" if lane.status == 200 else lane.problem or f"HTTP status {lane.status}"
 
     try:

@@ -15,7 +15,9 @@ from pytest_k8sha.errors import ApiError, Inconclusive, NotEvaluated, WaitTimeou
 from pytest_k8sha.kube.execute import Executed, execute
 from pytest_k8sha.model import nonce
 from pytest_k8sha.tenancy import pods
+from pytest_k8sha.tenancy.network.agent import Agent
 from pytest_k8sha.tenancy.network.ground import SECURITY, image_of, is_ready, trouble, why
+from pytest_k8sha.tenancy.network.places import Namespace, Pod
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -130,6 +132,11 @@ def running(cluster: Cluster, wanted: Sequence[Manifest]) -> Iterator[list[Manif
         yield await_ready(cluster, made)
     finally:
         remove(cluster, made)
+
+
+def agent(cluster: Cluster, one: Manifest) -> Agent:
+    """The agent in a pod that runs `SERVE`."""
+    return Agent(cluster.client, Pod.of(one, Namespace(one["metadata"]["namespace"])), PORT)
 
 
 def call(client: Client, one: Manifest, *words: str) -> Executed:
