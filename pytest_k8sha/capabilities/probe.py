@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha.errors import ApiError, K8shaError, RequestError, UsageError
+from pytest_k8sha.kube import apiservers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -123,10 +124,7 @@ def _is_simulated(node: Mapping[str, Any]) -> bool:
 
 
 def _members(client: Client, found: Capabilities) -> None:
-    slices = client.resource("discovery.k8s.io/v1", "EndpointSlice").list(
-        "default", labels="kubernetes.io/service-name=kubernetes"
-    )
-    found.counts["members"] = sum(len(s.get("endpoints") or []) * max(1, len(s.get("ports") or [])) for s in slices)
+    found.counts["members"] = len(apiservers.listed(client))
 
 
 def _rights(client: Client, found: Capabilities) -> None:

@@ -76,8 +76,8 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--k8sha-flood",
         metavar="COUNT",
-        help="how many requests at once such a flood has; as many as overflow the neighbour's priority level "
-        f"(default: {FLOOD})",
+        help="how many requests at once such a flood has for each API server; as many as overflow the neighbour's "
+        f"priority level (default: {FLOOD})",
     )
     group.addoption(
         "--k8sha-quota",

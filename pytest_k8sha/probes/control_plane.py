@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_k8sha import _clock
 from pytest_k8sha._wait import eventually
 from pytest_k8sha.errors import ApiError, RequestError, TransportError, WaitTimeout
+from pytest_k8sha.kube import apiservers
 from pytest_k8sha.workloads.model import Seen
 
 if TYPE_CHECKING:
@@ -100,18 +101,12 @@ def endpoints(cluster: Cluster) -> list[Endpoint]:
 
 
 def _listed(cluster: Cluster) -> list[Endpoint]:
-    slices = cluster.resource("discovery.k8s.io/v1", "EndpointSlice").list(
-        "default", labels="kubernetes.io/service-name=kubernetes"
-    )
-    found: dict[str, Endpoint] = {}
-    for one in slices:
-        port = next((p["port"] for p in one.get("ports") or [] if p.get("port")), 443)
-        for endpoint in one.get("endpoints") or []:
-            for address in endpoint.get("addresses") or []:
-                host, there = cluster.provider.dial(cluster.state, address, port)
-                name = f"[{host}]" if ":" in host else host
-                found.setdefault(address, Endpoint(address, port, f"https://{name}:{there}"))
-    return [found[address] for address in sorted(found)]
+    found = []
+    for address, port in apiservers.listed(cluster.client).items():
+        host, there = cluster.provider.dial(cluster.state, address, port)
+        name = f"[{host}]" if ":" in host else host
+        found.append(Endpoint(address, port, f"https://{name}:{there}"))
+    return found
 
 
 def health(cluster: Cluster, endpoint: Endpoint, path: str) -> Health:

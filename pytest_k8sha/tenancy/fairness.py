@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_k8sha import _clock
 from pytest_k8sha.checks.judge import Judge
 from pytest_k8sha.errors import Inconclusive, NotEvaluated, TransportError
+from pytest_k8sha.kube import apiservers
 from pytest_k8sha.model import Verdict
 from pytest_k8sha.tenancy.escalation import everybody
 from pytest_k8sha.tenancy.matrix import several
@@ -188,11 +189,12 @@ def _judge_headless(judge: Judge, subject: str, sample: Sample) -> None:
 
 
 def judge_flood(judge: Judge, cluster: Cluster, tenants: Sequence[Tenant], *, slo: float, flood: int) -> None:
-    """Each tenant in turn floods, ``flood`` requests at once; the next one must be served within ``slo`` seconds (its
-    99th percentile)."""
+    """Each tenant in turn floods, with ``flood`` requests at once for each API server, since each has seats of its own;
+    the next one must be served within ``slo`` seconds (its 99th percentile)."""
     several(tenants)
     owned(tenants)
     levels = Levels.of(cluster)
+    flood *= max(1, len(apiservers.listed(cluster.client)))
     for one, other in zip(tenants, [*tenants[1:], tenants[0]], strict=True):
         flooding, served = _lister(one), _lister(other)
         kept, rounds, clock = Seen(), 0, _clock.Deadline(CALM)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from pytest_k8sha.checks.judge import Judge
     from pytest_k8sha.fleet.cluster import Cluster
+    from pytest_k8sha.kube.resources import Resource
     from pytest_k8sha.tenancy.prices import Prices
     from pytest_k8sha.tenancy.tenant import Tenant
 
@@ -40,6 +41,9 @@ BOUNDED = (
     "services.nodeports",
 )
 """What one tenant can take from all: nodes, volumes, and addresses and ports of the cluster."""
+
+CONFLICT = 30.0
+"""Seconds in which an object is asked for again whose quota another API server was counting."""
 
 COPIES = 40
 """Containers of one pod at most, when several are needed to be over a quota."""
@@ -198,18 +202,38 @@ def _fill(
     target = cluster.resource(sample["apiVersion"], sample["kind"])
     try:
         with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(lambda _: target.create(_tagged(make(), tag)), range(room)))
+            list(pool.map(lambda _: _create(target, _tagged(make(), tag)), range(room)))
     except ApiError as error:
         judge.unsure(subject, f"the quota could not be filled: {error}")
         return
     try:
-        target.create(_tagged(make(), tag))
+        _create(target, _tagged(make(), tag))
     except ImpactRefused:
         raise
     except RequestError as error:
         _by_name(judge, subject, error, resource, [quota.name])
     else:
         judge.bad(subject, seen=f"one more was made, although {left} were left")
+
+
+def _create(target: Resource, body: dict[str, Any]) -> None:
+    """Makes an object. Where several API servers count it at the same time, those that come too late refuse it with a
+    conflict over the *quota*, and have made nothing (k8s.io/apiserver/pkg/admission/plugin/resourcequota): it is asked
+    for again. Raises what every other answer raises."""
+
+    def refusal() -> RequestError | None:
+        try:
+            target.create(body)
+        except RequestError as error:
+            return error
+        return None
+
+    def told(error: RequestError | None) -> bool:
+        return not (isinstance(error, ApiError) and error.status == 409 and "resourcequotas" in error.message)
+
+    error = eventually(refusal, what="the quota is counted", timeout=CONFLICT, interval=0.05, accept=told)
+    if error is not None:
+        raise error
 
 
 def _tagged(body: dict[str, Any], tag: str) -> dict[str, Any]:

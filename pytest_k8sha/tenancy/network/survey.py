@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_k8sha import _clock
 from pytest_k8sha.errors import ApiError, NotEvaluated
+from pytest_k8sha.kube import apiservers
 from pytest_k8sha.tenancy.network import policy as written
 from pytest_k8sha.tenancy.network.admin import API_VERSION as ADMIN_VERSION
 from pytest_k8sha.tenancy.network.admin import KINDS, AdminPolicy
@@ -248,17 +249,9 @@ def infrastructure(cluster: Cluster, sources: Sequence[Pod]) -> list[Cell]:
 def api_server(cluster: Cluster, source: Pod, nodes: Sequence[Address]) -> list[Cell]:
     """The API server by its service. Its endpoints are the addresses of control-plane nodes, or of something else."""
     service = cluster.resource("v1", "Service").get("kubernetes", "default")
-    slices = cluster.resource("discovery.k8s.io/v1", "EndpointSlice").list(
-        "default", labels="kubernetes.io/service-name=kubernetes"
-    )
     known = {node.ip: node for node in nodes}
-    ends = tuple(
-        (known.get(ip, Address(ip, "the API server")), port["port"])
-        for part in slices
-        for port in part.get("ports") or []
-        for endpoint in part.get("endpoints") or []
-        for ip in endpoint["addresses"]
-    )
+    servers = apiservers.listed(cluster.client)
+    ends = tuple((known.get(ip, Address(ip, "the API server")), port) for ip, port in servers.items())
     if not ends:
         return []
     address = service["spec"]["clusterIP"]
