@@ -71,7 +71,7 @@ def headline(model: ReportModel) -> Headline:
         return Headline(Verdict.INCONCLUSIVE, f"The run did not come to its end; {passed} until then")
     if not totals.passed:
         return Headline(Verdict.NOT_EVALUATED, "No check applied", "Everything was left out, so nothing is proved.")
-    names = [cluster.label for cluster in model.clusters if cluster.totals.passed]
+    names = [_called(cluster) for cluster in model.clusters if cluster.totals.passed]
     where = f" on {_clusters(names, model)}" if any(cluster.name for cluster in model.clusters) else ""
     part = sum(1 for group in model.groups if group.of(Verdict.NOT_EVALUATED))
     skipped = f"{plural(part, 'check')} did not apply everywhere, and nothing is proved there." if part else ""
@@ -80,8 +80,8 @@ def headline(model: ReportModel) -> Headline:
 
 
 def _failed(model: ReportModel) -> str:
-    names = [cluster.label for cluster in model.clusters if cluster.totals.failed]
-    kept = [c.label for c in model.clusters if c.totals.passed and c.totals.passed == c.totals.rated]
+    names = [_called(cluster) for cluster in model.clusters if cluster.totals.failed]
+    kept = [_called(c) for c in model.clusters if c.totals.passed and c.totals.passed == c.totals.rated]
     count = len(model.failures)
     critical = sum(1 for group in model.failures if group.severity == "critical")
     worst = ""
@@ -90,6 +90,11 @@ def _failed(model: ReportModel) -> str:
         worst = f", {all_of_them if critical == count else f'{critical:,} of them critical'}"
     text = f"{plural(count, 'check')} failed on {_clusters(names, model)}{worst}"
     return f"{text}; {_clusters(kept, model)} passed" if kept else text
+
+
+def _called(cluster: ClusterView) -> str:
+    """Its name within a sentence, where "no single cluster passed" would say that none did."""
+    return cluster.name or "what belongs to no single cluster"
 
 
 def _clusters(names: Sequence[str], model: ReportModel) -> str:

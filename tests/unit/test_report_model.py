@@ -139,6 +139,7 @@ def test_a_critical_failure_outweighs_a_good_rate() -> None:
         ([result("passed"), result("inconclusive", "X")], "inconclusive", "Nothing failed, but 1 check could not be judged"),
         ([result("failed"), result("passed", cluster="west")], "failed", "1 check failed on east; west passed"),
         ([result("failed"), result("inconclusive", cluster="west")], "failed", "1 check failed on east"),
+        ([result("failed"), result("passed", cluster="")], "failed", "1 check failed on east; what belongs to no single cluster passed"),
         ([result("failed", severity="critical")], "failed", "1 check failed on east, and it is critical"),
         (
             [result("failed", severity="critical"), result("failed", "B"), result("failed", "C", "west")],
